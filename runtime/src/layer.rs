@@ -1,0 +1,408 @@
+//! The geometry of one unit of work. No weights, no data: a `Layer` is a key and a plan.
+
+use core::fmt;
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+/// Extent of an activation map, stored row by row with its channels innermost (height × width × channels).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Shape {
+    /// Rows.
+    pub height: u16,
+    /// Pixels in a row.
+    pub width: u16,
+    /// Values of a pixel.
+    pub channels: u16,
+}
+
+impl Shape {
+    /// A map of `height` × `width` × `channels`.
+    pub const fn new(height: u16, width: u16, channels: u16) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// Number of values; as activations are int8, also their bytes.
+    pub const fn len(self) -> usize {
+        self.height as usize * self.width as usize * self.channels as usize
+    }
+
+    /// Whether the map holds no value at all.
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The map after a window of any odd size moves over this one in steps of `stride`, with half a window of padding.
+    const fn strided(self, stride: u8, channels: u16) -> Self {
+        let stride = stride as u16;
+        Self::new(self.height.div_ceil(stride), self.width.div_ceil(stride), channels)
+    }
+}
+
+/// What follows a convolution.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// x · min(max(x + 3, 0), 6) / 6 (MobileNetV3, section 5.2).
+    HSwish,
+}
+
+/// A dense convolution with half a window of zero padding: the stem, or the 1×1 head.
+///
+/// Taps lie out × kh × kw × in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Conv {
+    /// The map it reads.
+    pub input: Shape,
+    /// Output channels.
+    pub channels: u16,
+    /// Side of the square window; odd.
+    pub kernel: u8,
+    /// 1 or 2.
+    pub stride: u8,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// An inverted residual block (MobileNetV2, section 3.3): expand 1×1, depthwise k×k, optional
+/// squeeze-and-excite, project 1×1, optional residual. The activation follows expand and depthwise.
+///
+/// Taps lie expand (expanded × in), depthwise (expanded × kh × kw), squeeze (squeeze × expanded),
+/// excite (expanded × squeeze), project (out × expanded); channels in the same order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Block {
+    /// The map it reads.
+    pub input: Shape,
+    /// Channels of the hidden maps. Equal to the input's channels: there is no expanding convolution.
+    pub expanded: u16,
+    /// Side of the depthwise window; odd.
+    pub kernel: u8,
+    /// Of the depthwise convolution; 1 or 2.
+    pub stride: u8,
+    /// Channels of the squeezed vector; 0: no squeeze-and-excite.
+    pub squeeze: u16,
+    /// Output channels.
+    pub channels: u16,
+    /// Whether the input is added to the output.
+    pub residual: bool,
+    /// What follows the expanding and the depthwise convolution.
+    pub activation: Activation,
+}
+
+/// Average of each channel over the whole map.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Pool {
+    /// The map it reads; it writes 1 × 1 × channels.
+    pub input: Shape,
+}
+
+/// A fully connected layer. Taps lie out × in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Linear {
+    /// Length of the vector that it reads.
+    pub inputs: u16,
+    /// Length of the vector that it writes.
+    pub outputs: u16,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// One unit of work: what a latency table is keyed by, the probe measures and [`crate::execute`] runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Layer {
+    /// Stem or head convolution.
+    Conv(Conv),
+    /// Inverted residual block.
+    Block(Block),
+    /// Global average pooling.
+    Pool(Pool),
+    /// Classifier, or the linear layer before it.
+    Linear(Linear),
+}
+
+/// Why a layer's numbers describe no layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub enum Invalid {
+    /// A map, a vector or the hidden map has no values.
+    Empty,
+    /// A map holds more than 2²⁴ values, or one output is the sum of more than 2¹⁵ products.
+    TooLarge,
+    /// The kernel is even, 0 or above 15.
+    Kernel,
+    /// The stride is neither 1 nor 2.
+    Stride,
+    /// A residual joins maps of different shape.
+    Residual,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "a map of the layer is empty",
+            Self::TooLarge => "a map of the layer is too large",
+            Self::Kernel => "the kernel is not an odd number from 1 to 15",
+            Self::Stride => "the stride is neither 1 nor 2",
+            Self::Residual => "the residual joins maps of different shape",
+        })
+    }
+}
+
+impl core::error::Error for Invalid {}
+
+const MAP_LIMIT: u64 = 1 << 24;
+const FAN_IN_LIMIT: u32 = 1 << 15;
+
+const fn check_map(shape: Shape) -> Result<(), Invalid> {
+    let len = shape.height as u64 * shape.width as u64 * shape.channels as u64;
+    match len {
+        0 => Err(Invalid::Empty),
+        1..=MAP_LIMIT => Ok(()),
+        _ => Err(Invalid::TooLarge),
+    }
+}
+
+const fn check_window(kernel: u8, stride: u8, depth: u16) -> Result<(), Invalid> {
+    if kernel.is_multiple_of(2) || kernel > 15 {
+        return Err(Invalid::Kernel);
+    }
+    if stride != 1 && stride != 2 {
+        return Err(Invalid::Stride);
+    }
+    if kernel as u32 * kernel as u32 * depth as u32 > FAN_IN_LIMIT {
+        return Err(Invalid::TooLarge);
+    }
+    Ok(())
+}
+
+macro_rules! check {
+    ($result:expr) => {
+        if let Err(invalid) = $result {
+            return Err(invalid);
+        }
+    };
+}
+
+impl Conv {
+    /// The map it writes.
+    pub const fn output(&self) -> Shape {
+        self.input.strided(self.stride, self.channels)
+    }
+
+    const fn check(&self) -> Result<(), Invalid> {
+        check!(check_map(self.input));
+        check!(check_window(self.kernel, self.stride, self.input.channels));
+        check_map(self.output())
+    }
+
+    const fn taps(&self) -> usize {
+        self.channels as usize * self.kernel as usize * self.kernel as usize * self.input.channels as usize
+    }
+}
+
+impl Block {
+    /// The map it writes.
+    pub const fn output(&self) -> Shape {
+        self.input.strided(self.stride, self.channels)
+    }
+
+    /// The map between expand and depthwise; the input itself where nothing expands.
+    pub const fn expanded_map(&self) -> Shape {
+        Shape { channels: self.expanded, ..self.input }
+    }
+
+    /// The map between depthwise and project.
+    pub const fn depthwise_map(&self) -> Shape {
+        self.input.strided(self.stride, self.expanded)
+    }
+
+    /// Whether it begins with an expanding 1×1 convolution.
+    pub const fn expands(&self) -> bool {
+        self.expanded != self.input.channels
+    }
+
+    const fn check(&self) -> Result<(), Invalid> {
+        check!(check_map(self.input));
+        check!(check_map(self.expanded_map()));
+        check!(check_window(self.kernel, self.stride, 1));
+        check!(check_map(self.output()));
+        if self.input.channels as u32 > FAN_IN_LIMIT || self.expanded as u32 > FAN_IN_LIMIT {
+            return Err(Invalid::TooLarge);
+        }
+        if self.residual && (self.stride != 1 || self.channels != self.input.channels) {
+            return Err(Invalid::Residual);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn expand_taps(&self) -> usize {
+        if self.expands() { self.input.channels as usize * self.expanded as usize } else { 0 }
+    }
+
+    pub(crate) const fn depthwise_taps(&self) -> usize {
+        self.kernel as usize * self.kernel as usize * self.expanded as usize
+    }
+
+    const fn squeeze_taps(&self) -> usize {
+        2 * self.squeeze as usize * self.expanded as usize
+    }
+
+    pub(crate) const fn project_taps(&self) -> usize {
+        self.expanded as usize * self.channels as usize
+    }
+}
+
+impl Layer {
+    /// Whether the numbers describe a layer. Everything else here trusts them, so bytes from outside
+    /// become a layer through this check.
+    pub const fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Conv(conv) => conv.check(),
+            Self::Block(block) => block.check(),
+            Self::Pool(pool) => check_map(pool.input),
+            Self::Linear(linear) => match (linear.inputs, linear.outputs) {
+                (0, _) | (_, 0) => Err(Invalid::Empty),
+                (inputs, _) if inputs as u32 > FAN_IN_LIMIT => Err(Invalid::TooLarge),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Whether this version's kernels can run it: h-swish and squeeze-and-excite have none.
+    pub const fn is_supported(&self) -> bool {
+        match self {
+            Self::Conv(Conv { activation, .. }) | Self::Linear(Linear { activation, .. }) => {
+                !matches!(activation, Activation::HSwish)
+            }
+            Self::Block(block) => {
+                block.squeeze == 0 && matches!(block.activation, Activation::Relu | Activation::Relu6)
+            }
+            Self::Pool(_) => true,
+        }
+    }
+
+    /// The map it reads.
+    pub const fn input(&self) -> Shape {
+        match self {
+            Self::Conv(conv) => conv.input,
+            Self::Block(block) => block.input,
+            Self::Pool(pool) => pool.input,
+            Self::Linear(linear) => Shape::new(1, 1, linear.inputs),
+        }
+    }
+
+    /// The map it writes.
+    pub const fn output(&self) -> Shape {
+        match self {
+            Self::Conv(conv) => conv.output(),
+            Self::Block(block) => block.output(),
+            Self::Pool(pool) => Shape::new(1, 1, pool.input.channels),
+            Self::Linear(linear) => Shape::new(1, 1, linear.outputs),
+        }
+    }
+
+    /// Multiply-accumulates of one run, those on padding included; pooling counts none.
+    pub const fn macs(&self) -> u64 {
+        match self {
+            Self::Conv(conv) => {
+                let out = conv.output();
+                out.height as u64 * out.width as u64 * conv.taps() as u64
+            }
+            Self::Block(block) => {
+                let input = block.input.height as u64 * block.input.width as u64;
+                let out = block.output();
+                let out = out.height as u64 * out.width as u64;
+                input * block.expand_taps() as u64
+                    + out * (block.depthwise_taps() + block.project_taps()) as u64
+                    + block.squeeze_taps() as u64
+            }
+            Self::Pool(_) => 0,
+            Self::Linear(linear) => linear.inputs as u64 * linear.outputs as u64,
+        }
+    }
+
+    /// Weights: one byte each in flash.
+    pub const fn taps(&self) -> usize {
+        match self {
+            Self::Conv(conv) => conv.taps(),
+            Self::Block(block) => {
+                block.expand_taps() + block.depthwise_taps() + block.squeeze_taps() + block.project_taps()
+            }
+            Self::Pool(_) => 0,
+            Self::Linear(linear) => linear.inputs as usize * linear.outputs as usize,
+        }
+    }
+
+    /// Output channels of all its convolutions: one [`crate::Channel`] (bias and multiplier) each in flash.
+    pub const fn channels(&self) -> usize {
+        match self {
+            Self::Conv(conv) => conv.channels as usize,
+            Self::Block(block) => {
+                let expand = if block.expands() { block.expanded as usize } else { 0 };
+                let squeeze = if block.squeeze == 0 { 0 } else { block.squeeze as usize + block.expanded as usize };
+                expand + block.expanded as usize + squeeze + block.channels as usize
+            }
+            Self::Pool(_) => 1,
+            Self::Linear(linear) => linear.outputs as usize,
+        }
+    }
+
+    /// Learned numbers: the taps and a bias for each channel.
+    pub const fn parameters(&self) -> usize {
+        match self {
+            Self::Pool(_) => 0,
+            _ => self.taps() + self.channels(),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Relu => "relu",
+            Self::Relu6 => "relu6",
+            Self::HSwish => "h-swish",
+        })
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conv(c) => {
+                write!(f, "conv {} -> {} k{} s{} {}", c.input, c.output(), c.kernel, c.stride, c.activation)
+            }
+            Self::Block(b) => {
+                write!(f, "block {} -> {} e{} k{} s{}", b.input, b.output(), b.expanded, b.kernel, b.stride)?;
+                if b.squeeze != 0 {
+                    write!(f, " se{}", b.squeeze)?;
+                }
+                if b.residual {
+                    f.write_str(" residual")?;
+                }
+                write!(f, " {}", b.activation)
+            }
+            Self::Pool(p) => write!(f, "pool {}", p.input),
+            Self::Linear(l) => write!(f, "linear {} -> {} {}", l.inputs, l.outputs, l.activation),
+        }
+    }
+}

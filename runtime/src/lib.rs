@@ -1,0 +1,36 @@
+//! Runs a once-for-all subnet on a microcontroller: integers only, no heap, no dependencies.
+//!
+//! ```text
+//!  image (pixel − 128)                                    scores
+//!      │                                                     ▲
+//!      ▼                                                     │
+//!    Conv ──▶ Block ──▶ … ──▶ Block ──▶ Conv ──▶ Pool ──▶ Linear      a net: a slice of `Step`s
+//!      └───────────────── one `Arena`, planned ──────────────┘       (a `Layer`, its zero points)
+//! ```
+//!
+//! [`Layer`] is the unit that everything speaks of: the search space lists layers, the latency probe
+//! measures them, the planner ([`arena_bytes`]) places their activations and [`Net`] executes them.
+//! [`Model`] is a net with its shapes in its type, the form that `ofa compile` writes for firmware.
+//!
+//! Every backend gives the same bits; `NUMERICS.md` beside this crate is their definition.
+//!
+//! Deliberately absent: floating point, allocation, and the float path of the network (that is the
+//! trainer's). Nothing here knows a chip.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod layer;
+mod model;
+mod plan;
+mod quant;
+mod reference;
+
+pub use layer::{Activation, Block, Conv, Invalid, Layer, Linear, Pool, Shape};
+pub use model::{Arena, Model, Net, argmax};
+pub use plan::{Step, arena_bytes, assert_fits};
+pub use quant::{Channel, HIDDEN_ZERO, Quant, narrow};
+pub use reference::{Weights, execute};

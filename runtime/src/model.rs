@@ -1,0 +1,181 @@
+//! Nets as values: their steps and weights, checked once, then run.
+
+use crate::layer::Shape;
+use crate::plan::{Step, arena_bytes};
+use crate::quant::Channel;
+use crate::reference::{Weights, execute};
+
+/// A net of any shape: what hosts run and what [`Model`] wraps.
+#[derive(Clone, Copy, Debug)]
+pub struct Net<'a> {
+    steps: &'a [Step],
+    channels: &'a [Channel],
+    taps: &'a [u8],
+}
+
+impl<'a> Net<'a> {
+    /// A net of these steps, whose weights follow one another in `channels` and `taps`.
+    ///
+    /// # Errors
+    /// Says which rule is broken: each layer is valid and supported, reads the map that the one before it
+    /// writes, and the weights are as many as the layers need.
+    pub const fn new(steps: &'a [Step], channels: &'a [Channel], taps: &'a [u8]) -> Result<Self, &'static str> {
+        if steps.is_empty() {
+            return Err("a net without layers");
+        }
+        let mut channels_needed = 0;
+        let mut taps_needed = 0;
+        let mut i = 0;
+        while i < steps.len() {
+            let layer = &steps[i].layer;
+            if layer.check().is_err() {
+                return Err("a layer of the net is invalid");
+            }
+            if !layer.is_supported() {
+                return Err("a layer of the net has no kernel");
+            }
+            if i > 0 && !same(layer.input(), steps[i - 1].layer.output()) {
+                return Err("a layer does not read the map that the layer before it writes");
+            }
+            channels_needed += layer.channels();
+            taps_needed += layer.taps();
+            i += 1;
+        }
+        if channels_needed != channels.len() || taps_needed != taps.len() {
+            return Err("the weights are not as many as the layers need");
+        }
+        Ok(Self { steps, channels, taps })
+    }
+
+    /// Its layers.
+    pub const fn steps(&self) -> &'a [Step] {
+        self.steps
+    }
+
+    /// The image that it reads.
+    pub const fn input(&self) -> Shape {
+        self.steps[0].layer.input()
+    }
+
+    /// How many scores it writes.
+    pub const fn classes(&self) -> usize {
+        self.steps[self.steps.len() - 1].layer.output().len()
+    }
+
+    /// Bytes of the arena that it runs in.
+    pub const fn arena_bytes(&self) -> usize {
+        arena_bytes(self.steps)
+    }
+
+    /// Runs it on the image that lies at the arena's start, and returns the scores, which lie in the arena too.
+    ///
+    /// # Panics
+    /// If the arena is shorter than [`Net::arena_bytes`].
+    pub fn run<'m>(&self, arena: &'m mut [i8]) -> &'m [i8] {
+        let mut rest = Weights { channels: self.channels, taps: self.taps };
+        let mut flipped = false;
+        for step in self.steps {
+            let weights = rest.take(step.layer.channels(), step.layer.taps());
+            let (input, output) = (step.layer.input().len(), step.layer.output().len());
+            if flipped {
+                let (output, arena) = arena.split_at_mut(output);
+                let (scratch, input) = arena.split_at_mut(arena.len() - input);
+                execute(step, weights, input, scratch, output);
+            } else {
+                let (input, arena) = arena.split_at_mut(input);
+                let (scratch, output) = arena.split_at_mut(arena.len() - output);
+                execute(step, weights, input, scratch, output);
+            }
+            flipped = !flipped;
+        }
+        let scores = if flipped { arena.len() - self.classes()..arena.len() } else { 0..self.classes() };
+        &arena[scores]
+    }
+}
+
+const fn same(a: Shape, b: Shape) -> bool {
+    a.len() == b.len() && a.channels == b.channels || a.height == 1 && a.width == 1 && a.len() == b.len()
+}
+
+/// The memory that a net runs in. Its first bytes are where the image goes.
+#[repr(align(8))]
+#[derive(Debug)]
+pub struct Arena<const BYTES: usize>([i8; BYTES]);
+
+impl<const BYTES: usize> Arena<BYTES> {
+    /// Memory with no image in it yet.
+    pub const fn new() -> Self {
+        Self([0; BYTES])
+    }
+
+    /// All of it.
+    pub fn bytes(&mut self) -> &mut [i8] {
+        &mut self.0
+    }
+}
+
+impl<const BYTES: usize> Default for Arena<BYTES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A net with its shapes in its type: `IMAGE` values in, `CLASSES` scores out, in an arena of `ARENA` bytes.
+///
+/// `ofa compile` writes one as `MODEL`. An image holds pixels less 128, row by row, channels innermost.
+///
+/// ```ignore
+/// let mut arena = Arena::new();
+/// let class = runtime::argmax(MODEL.infer(&mut arena, &image));
+/// ```
+#[derive(Debug)]
+pub struct Model<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> {
+    net: Net<'static>,
+}
+
+impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, ARENA, CLASSES> {
+    /// A model of these steps; in a `static`, a mistake in it is a build error.
+    ///
+    /// # Panics
+    /// Where [`Net::new`] returns an error, or a number in the type is not the net's.
+    pub const fn new(steps: &'static [Step], channels: &'static [Channel], taps: &'static [u8]) -> Self {
+        let net = match Net::new(steps, channels, taps) {
+            Ok(net) => net,
+            Err(message) => panic!("{}", message),
+        };
+        assert!(net.input().len() == IMAGE, "IMAGE is not the length of the net's input");
+        assert!(net.arena_bytes() == ARENA, "ARENA is not the net's arena_bytes");
+        assert!(net.classes() == CLASSES, "CLASSES is not the length of the net's output");
+        Self { net }
+    }
+
+    /// Scores of an image, one for each class, higher is likelier.
+    pub fn infer<'a>(&self, arena: &'a mut Arena<ARENA>, image: &[i8; IMAGE]) -> &'a [i8; CLASSES] {
+        arena.0[..IMAGE].copy_from_slice(image);
+        self.infer_in_place(arena)
+    }
+
+    /// Scores of the image that lies in the arena's first `IMAGE` bytes, which saves its second copy.
+    pub fn infer_in_place<'a>(&self, arena: &'a mut Arena<ARENA>) -> &'a [i8; CLASSES] {
+        match self.net.run(&mut arena.0).first_chunk() {
+            Some(scores) => scores,
+            None => unreachable!("`new` compared the lengths"),
+        }
+    }
+
+    /// The same net without its shapes in the type.
+    pub const fn net(&self) -> &Net<'static> {
+        &self.net
+    }
+}
+
+/// The likeliest class: the position of the highest score, the first of equals; 0 where there is no score.
+pub fn argmax(scores: &[i8]) -> usize {
+    let mut best = 0;
+    for (i, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = i;
+        }
+    }
+    best
+}

@@ -1,0 +1,107 @@
+//! The one requantisation. `NUMERICS.md` holds its derivation and error bounds.
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+/// Zero point of a block's hidden maps: they follow a ReLU, so their real zero is the smallest int8, and the
+/// saturation of int8 is the activation's clamp.
+pub const HIDDEN_ZERO: i8 = i8::MIN;
+
+/// How one output channel leaves its int32 accumulator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Channel {
+    /// Where the accumulator starts: the bias in units of input scale × weight scale, less the input's zero
+    /// point times the sum of the channel's taps.
+    pub bias: i32,
+    /// Input scale × weight scale / output scale, in units of 2⁻³²; so that quotient is below 0.5.
+    /// For pooling: input scale / (pixels × output scale), in units of 2⁻²⁴, as a residual's.
+    pub multiplier: i32,
+}
+
+/// Zero points of a layer and the weight of its residual.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Quant {
+    /// The input's zero point; also the value of padding.
+    pub input_zero: i8,
+    /// The output's zero point.
+    pub output_zero: i8,
+    /// Input scale / output scale of a residual block, in units of 2⁻²⁴; 0 elsewhere.
+    pub residual: i32,
+}
+
+/// `zero + round(product / 2³²)`, saturated to int8; halves round up. The only rounding there is.
+///
+/// A `product` is an accumulator times its multiplier, to which a residual has been added.
+#[inline(always)]
+pub const fn narrow(product: i64, zero: i8) -> i8 {
+    const HALF: i64 = 1 << 31;
+    let value = (product.wrapping_add(HALF) >> 32) as i32 + zero as i32;
+    if value < i8::MIN as i32 {
+        i8::MIN
+    } else if value > i8::MAX as i32 {
+        i8::MAX
+    } else {
+        value as i8
+    }
+}
+
+impl Channel {
+    /// An accumulator as a product for [`narrow`].
+    #[inline(always)]
+    pub(crate) const fn scaled(&self, accumulator: i32) -> i64 {
+        accumulator as i64 * self.multiplier as i64
+    }
+
+    /// A pooling sum as a product for [`narrow`].
+    #[inline(always)]
+    pub(crate) const fn averaged(&self, sum: i32) -> i64 {
+        (sum as i64 * self.multiplier as i64).wrapping_shl(8)
+    }
+}
+
+impl Quant {
+    /// The residual's share of a product for [`narrow`].
+    #[inline(always)]
+    pub(crate) const fn residual(&self, input: i8) -> i64 {
+        (((input as i32 - self.input_zero as i32) << 8) as i64) * self.residual as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: i64 = 1 << 32;
+
+    #[test]
+    fn halves_round_up_and_the_ends_saturate() {
+        assert_eq!(narrow(ONE / 2, 0), 1);
+        assert_eq!(narrow(ONE / 2 - 1, 0), 0);
+        assert_eq!(narrow(-ONE / 2, 0), 0);
+        assert_eq!(narrow(-ONE / 2 - 1, 0), -1);
+        assert_eq!(narrow(300 * ONE, 0), 127);
+        assert_eq!(narrow(-300 * ONE, 5), -128);
+        assert_eq!(narrow(-3 * ONE, 5), 2);
+    }
+
+    #[test]
+    fn a_residual_of_scale_one_returns_its_input() {
+        let quant = Quant { input_zero: -7, output_zero: -7, residual: 1 << 24 };
+        for value in i8::MIN..=i8::MAX {
+            assert_eq!(narrow(quant.residual(value), quant.output_zero), value);
+        }
+    }
+
+    #[test]
+    fn extreme_products_do_not_overflow() {
+        for accumulator in [i32::MIN, -1, 0, i32::MAX] {
+            for multiplier in [i32::MIN, 1, i32::MAX] {
+                let product = Channel { bias: 0, multiplier }.scaled(accumulator);
+                let expected = ((i128::from(product) + (1 << 31)) >> 32).clamp(-128, 127);
+                assert_eq!(i128::from(narrow(product, 0)), expected);
+            }
+        }
+    }
+}
