@@ -1,0 +1,2 @@
+//! Measures layers on a device.
+#![no_std]

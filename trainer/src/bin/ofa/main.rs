@@ -1,0 +1,42 @@
+//! The command line. Results go to stdout, progress to stderr; exit code 0 done, 1 nothing fits, 2 error.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod space;
+
+/// Once-for-all networks: train one supernet, search, compile and run the best subnet for each device.
+#[derive(Parser)]
+#[command(name = "ofa", version, max_term_width = 100)]
+struct Ofa {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Space(space::Cmd),
+}
+
+fn main() -> ExitCode {
+    let done = match Ofa::parse().command {
+        Command::Space(cmd) => cmd.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One line on stderr. A reader that has gone away is no error.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+    ExitCode::from(2)
+}

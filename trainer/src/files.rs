@@ -1,0 +1,107 @@
+//! Files that other steps rely on: written whole or not at all, and refused with a reason.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+/// What every file says of itself first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// What kind of file it is, such as `ofa-latency-table`.
+    pub format: String,
+    /// Version of that format.
+    pub version: u32,
+    /// [`crate::space::Space::hash`] of the space that it was made for.
+    pub space: String,
+    /// Seed of the step that made it.
+    pub seed: u64,
+}
+
+impl Header {
+    /// A header of `format`, version 1.
+    pub fn new(format: &str, space: &str, seed: u64) -> Self {
+        Self { format: format.into(), version: 1, space: space.into(), seed }
+    }
+
+    /// Refuses a file of another format or version, or made for another space than `space`.
+    ///
+    /// # Errors
+    /// Names `path` and the command, `renew`, that makes a file that fits.
+    pub fn expect(&self, path: &Path, format: &str, space: &str, renew: &str) -> Result<()> {
+        let path = path.display();
+        if self.format != format || self.version != 1 {
+            bail!("{path} is {} version {}, not {format} version 1; run: {renew}", self.format, self.version);
+        }
+        if self.space != space {
+            bail!("{path} was made for space {}, this is {space}; run: {renew}", self.space);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all: to a temporary file beside it, synced, then renamed. Missing folders are made.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(folder)?;
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes JSON that people can read and diff.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).context("cannot serialise")?;
+    text.push(b'\n');
+    write(path, &text)
+}
+
+/// Reads a file; `how` says which command makes it.
+///
+/// # Errors
+/// Names the file and the command.
+pub fn read(path: &Path, how: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {} (made by: {how})", path.display()))
+}
+
+/// Reads JSON; `how` says which command makes it.
+///
+/// # Errors
+/// One line that names the file, the line and the field.
+pub fn read_json<T: DeserializeOwned>(path: &Path, how: &str) -> Result<T> {
+    let bytes = read(path, how)?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| anyhow!("{}: {}: {} (made by: {how})", path.display(), error.path(), error.inner()))
+}
+
+/// Reads TOML; `origin` names it in errors.
+///
+/// # Errors
+/// One line that names the origin, the line and the field.
+pub fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
+    let describe = |field: Option<String>, error: &toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let field = field.filter(|path| path != ".").map_or(String::new(), |path| format!("{path}: "));
+        anyhow!("{origin}:{line}: {field}{}", error.message().replace('\n', " "))
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| describe(None, &error))?;
+    serde_path_to_error::deserialize(document).map_err(|error| describe(Some(error.path().to_string()), error.inner()))
+}

@@ -1,0 +1,16 @@
+//! Once-for-all networks: one supernet, trained once; the best subnet of it for every device.
+//!
+//! ```text
+//!  dataset ─▶ train ─▶ supernet ─┬─▶ predictor ─────┐
+//!                                │                  ├─▶ search ─▶ arch
+//!  board ◀─▶ measure ────────────┼─▶ latency table ─┘              │
+//!                                └──▶ extract ◀────────────────────┘
+//!                                        └─▶ subnet.onnx ─▶ compile ─▶ model ─▶ run (board)
+//! ```
+//!
+//! Each step is a function from values to values and a file that the next step reads; the binary `ofa` has a
+//! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
+//! demo) are absent.
+
+pub mod files;
+pub mod space;

@@ -1,0 +1,324 @@
+//! Search spaces: which nets there are, and what each is made of.
+//!
+//! A [`Space`] is read from TOML; an [`Arch`] names one of its nets; [`Space::layers`] lists what that net
+//! computes. Every other walk of a network (cost, memory, latency, slicing, export) iterates over that list.
+
+mod choices;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rand::{Rng, RngExt};
+use runtime::{Activation, Block, Conv, Layer, Linear, Pool, Shape};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use choices::{Choices, Kernel, Kernels, Positive, Resolutions, Stages, Stride};
+
+/// The spaces that the binary carries, by name.
+pub const BUILT_IN: [(&str, &str); 2] =
+    [("fashion", include_str!("../spaces/fashion.toml")), ("mobilenetv3", include_str!("../spaces/mobilenetv3.toml"))];
+
+/// A family of networks that share weights.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Space {
+    /// For people; the [`Space::hash`] is what files are compared by.
+    pub name: String,
+    /// Length of the scores.
+    pub classes: Positive,
+    /// The images.
+    pub input: Input,
+    /// The first convolution.
+    pub stem: Stem,
+    /// Groups of blocks of one width, in order.
+    pub stages: Stages,
+    /// What turns the last map into scores.
+    pub head: Head,
+}
+
+/// The images that a space's nets read: square, of one of several sizes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// 1: grey; 3: red, green, blue.
+    pub channels: Positive,
+    /// Sides in pixels, ascending.
+    pub resolutions: Resolutions,
+}
+
+/// The first convolution.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stem {
+    /// Output channels.
+    pub channels: Positive,
+    /// Side of the window.
+    pub kernel: Kernel,
+    /// 1 or 2.
+    pub stride: Stride,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// A group of blocks of one width. The first block carries the stride, the others a residual.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Output channels of its blocks.
+    pub width: Positive,
+    /// Of the first block.
+    pub stride: Stride,
+    /// Inside the blocks.
+    pub activation: Activation,
+    /// Whether its blocks squeeze and excite, with a quarter of the expanded channels.
+    #[serde(default)]
+    pub squeeze: bool,
+    /// How many blocks, ascending.
+    pub depth: Choices,
+    /// Sides of the depthwise window, ascending.
+    pub kernel: Kernels,
+    /// Expanded channels per input channel, ascending; 1: no expanding convolution.
+    pub expand: Choices,
+}
+
+/// 1×1 convolution, average pooling, optionally a hidden linear layer, the classifier.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Output channels of the convolution.
+    pub channels: Positive,
+    /// After the convolution and the hidden linear layer.
+    pub activation: Activation,
+    /// Length of the hidden linear layer's output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Positive>,
+}
+
+/// One net of a space.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arch {
+    /// Side of the image in pixels.
+    pub resolution: u16,
+    /// The blocks of each stage; as many as the stage is deep.
+    pub stages: Vec<Vec<BlockArch>>,
+}
+
+/// The choices of one block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockArch {
+    /// Side of the depthwise window.
+    pub kernel: u8,
+    /// Expanded channels per input channel.
+    pub expand: u8,
+}
+
+impl Space {
+    /// A built-in space by its name, or the file at that path.
+    ///
+    /// # Errors
+    /// Says which file, line and field is at fault, or which names there are.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+            return Self::parse(text, name_or_path);
+        }
+        if !Path::new(name_or_path).exists() {
+            let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            bail!("there is no space {name_or_path}: give the path of a TOML file, or one of: {}", names.join(", "));
+        }
+        let text = std::fs::read_to_string(name_or_path).with_context(|| format!("cannot read {name_or_path}"))?;
+        Self::parse(&text, name_or_path)
+    }
+
+    /// Reads TOML; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// One line with the line and the field at fault.
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        let space: Self = crate::files::parse_toml(text, origin)?;
+        for arch in [space.smallest(), space.largest()] {
+            for layer in space.layers(&arch) {
+                layer.check().with_context(|| format!("{origin}: {layer}"))?;
+            }
+        }
+        Ok(space)
+    }
+
+    /// Identifies the space in every file made for it: 16 hexadecimal digits of SHA-256 over its content, the
+    /// name and the TOML's layout left out.
+    pub fn hash(&self) -> String {
+        let content = (&self.classes, &self.input, &self.stem, &self.stages, &self.head);
+        let json = serde_json::to_vec(&content).expect("numbers and strings serialise");
+        Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What a net computes, layer by layer: the only walk of a network.
+    pub fn layers(&self, arch: &Arch) -> Vec<Layer> {
+        let stem = Conv {
+            input: Shape::new(arch.resolution, arch.resolution, self.input.channels.0),
+            channels: self.stem.channels.0,
+            kernel: self.stem.kernel.0,
+            stride: self.stem.stride.0,
+            activation: self.stem.activation,
+        };
+        let mut layers = vec![Layer::Conv(stem)];
+        let mut map = stem.output();
+        for (stage, blocks) in self.stages.0.iter().zip(&arch.stages) {
+            for (i, block) in blocks.iter().enumerate() {
+                let block = stage.block(map, i, block);
+                map = block.output();
+                layers.push(Layer::Block(block));
+            }
+        }
+        let activation = self.head.activation;
+        let head = Conv { input: map, channels: self.head.channels.0, kernel: 1, stride: 1, activation };
+        layers.push(Layer::Conv(head));
+        layers.push(Layer::Pool(Pool { input: head.output() }));
+        let mut inputs = self.head.channels.0;
+        if let Some(Positive(outputs)) = self.head.features {
+            layers.push(Layer::Linear(Linear { inputs, outputs, activation }));
+            inputs = outputs;
+        }
+        layers.push(Layer::Linear(Linear { inputs, outputs: self.classes.0, activation: Activation::None }));
+        layers
+    }
+
+    /// Every distinct layer of every net, sorted: what a latency table holds.
+    pub fn distinct_layers(&self) -> Vec<Layer> {
+        let mut layers = BTreeSet::new();
+        // A block depends on its own choices, its position and the resolution alone, so nets in which all
+        // blocks agree show every layer.
+        for &resolution in &self.input.resolutions.0 {
+            let most = |choices: fn(&Stage) -> usize| self.stages.0.iter().map(choices).max().unwrap_or(0);
+            for k in 0..most(|stage| stage.kernel.0.len()) {
+                for e in 0..most(|stage| stage.expand.0.len()) {
+                    let arch = self.arch(resolution, |stage| {
+                        let block = BlockArch {
+                            kernel: stage.kernel.0[k.min(stage.kernel.0.len() - 1)],
+                            expand: stage.expand.0[e.min(stage.expand.0.len() - 1)],
+                        };
+                        vec![block; stage.max_depth()]
+                    });
+                    layers.extend(self.layers(&arch));
+                }
+            }
+        }
+        layers.into_iter().collect()
+    }
+
+    /// How many nets there are, or `None` above 2¹²⁸.
+    pub fn subnets(&self) -> Option<u128> {
+        self.stages.0.iter().try_fold(self.input.resolutions.0.len() as u128, |product, stage| {
+            let block = (stage.kernel.0.len() * stage.expand.0.len()) as u128;
+            let stage = stage
+                .depth
+                .0
+                .iter()
+                .try_fold(0_u128, |sum, &depth| sum.checked_add(block.checked_pow(u32::from(depth))?))?;
+            product.checked_mul(stage)
+        })
+    }
+
+    /// The net with the first of every list of choices.
+    pub fn smallest(&self) -> Arch {
+        self.arch(self.input.resolutions.0[0], |stage| {
+            vec![BlockArch { kernel: stage.kernel.0[0], expand: stage.expand.0[0] }; usize::from(stage.depth.0[0])]
+        })
+    }
+
+    /// The net with the last of every list of choices.
+    pub fn largest(&self) -> Arch {
+        let last = self.input.resolutions.0.len() - 1;
+        self.arch(self.input.resolutions.0[last], |stage| vec![stage.largest_block(); stage.max_depth()])
+    }
+
+    /// A net drawn evenly: resolution, then the depth of each stage, then kernel and expand ratio of each block.
+    pub fn sample(&self, rng: &mut impl Rng) -> Arch {
+        let resolution = pick(&self.input.resolutions.0, rng);
+        self.arch(resolution, |stage| {
+            let depth = pick(&stage.depth.0, rng);
+            (0..depth).map(|_| stage.sample_block(rng)).collect()
+        })
+    }
+
+    /// Whether the space has this net.
+    ///
+    /// # Errors
+    /// Says which choice the space lacks.
+    pub fn check(&self, arch: &Arch) -> Result<()> {
+        if !self.input.resolutions.0.contains(&arch.resolution) {
+            bail!("the space {} has no resolution {}", self.name, arch.resolution);
+        }
+        if arch.stages.len() != self.stages.0.len() {
+            bail!("the space {} has {} stages, the arch {}", self.name, self.stages.0.len(), arch.stages.len());
+        }
+        for (i, (stage, blocks)) in self.stages.0.iter().zip(&arch.stages).enumerate() {
+            if !stage.depth.0.iter().any(|&depth| usize::from(depth) == blocks.len()) {
+                bail!("stage {i} of the space {} has no depth {}", self.name, blocks.len());
+            }
+            for block in blocks {
+                if !stage.kernel.0.contains(&block.kernel) {
+                    bail!("stage {i} of the space {} has no kernel {}", self.name, block.kernel);
+                }
+                if !stage.expand.0.contains(&block.expand) {
+                    bail!("stage {i} of the space {} has no expand ratio {}", self.name, block.expand);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn arch(&self, resolution: u16, mut blocks: impl FnMut(&Stage) -> Vec<BlockArch>) -> Arch {
+        Arch { resolution, stages: self.stages.0.iter().map(&mut blocks).collect() }
+    }
+}
+
+impl Stage {
+    /// The block at `position` that reads `input`.
+    fn block(&self, input: Shape, position: usize, arch: &BlockArch) -> Block {
+        let stride = if position == 0 { self.stride.0 } else { 1 };
+        let expanded = match arch.expand {
+            1 => input.channels,
+            ratio => round_to_8(input.channels * u16::from(ratio)),
+        };
+        Block {
+            input,
+            expanded,
+            kernel: arch.kernel,
+            stride,
+            squeeze: if self.squeeze { round_to_8(expanded / 4) } else { 0 },
+            channels: self.width.0,
+            residual: stride == 1 && input.channels == self.width.0,
+            activation: self.activation,
+        }
+    }
+
+    /// Its deepest choice.
+    pub fn max_depth(&self) -> usize {
+        usize::from(self.depth.0[self.depth.0.len() - 1])
+    }
+
+    /// The last kernel and the last expand ratio.
+    pub fn largest_block(&self) -> BlockArch {
+        BlockArch { kernel: self.kernel.0[self.kernel.0.len() - 1], expand: self.expand.0[self.expand.0.len() - 1] }
+    }
+
+    /// A kernel and an expand ratio drawn evenly.
+    pub fn sample_block(&self, rng: &mut impl Rng) -> BlockArch {
+        BlockArch { kernel: pick(&self.kernel.0, rng), expand: pick(&self.expand.0, rng) }
+    }
+}
+
+/// One of the choices, each as likely as the others.
+pub fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
+    choices[rng.random_range(0..choices.len())]
+}
+
+/// To the nearest multiple of 8 that is not more than a tenth smaller (the paper's code, and MobileNet's).
+fn round_to_8(channels: u16) -> u16 {
+    let rounded = ((channels + 4) / 8 * 8).max(8);
+    if u32::from(rounded) * 10 < u32::from(channels) * 9 { rounded + 8 } else { rounded }
+}
