@@ -12,5 +12,8 @@
 //! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
 //! demo) are absent.
 
+pub mod dataset;
 pub mod files;
+pub mod model;
 pub mod space;
+pub mod subnet;

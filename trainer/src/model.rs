@@ -1,0 +1,158 @@
+//! A compiled subnet: the integer net as files for firmware (`model.rs`, `weights.bin`) and for hosts (`model.json`).
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use runtime::{Activation, Channel, Layer, Net, Shape, Step};
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Header};
+use crate::space::Arch;
+
+/// Format name of `model.json`.
+pub const FORMAT: &str = "ofa-model";
+
+const MADE_BY: &str = "ofa compile";
+
+/// An integer net with everything that running it needs. Its input is each pixel less 128.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Compiled {
+    /// The space and the seed that it came from.
+    pub header: Header,
+    /// The net of the space that it is.
+    pub arch: Arch,
+    /// Scores are (int8 − zero) × scale.
+    pub scores: Scores,
+    /// Layers with their zero points.
+    pub steps: Vec<Step>,
+    /// Bias and multiplier of every output channel, in the order of the steps.
+    pub channels: Vec<Channel>,
+    /// int8 weights in the order of the steps; the content of `weights.bin`.
+    #[serde(skip)]
+    pub taps: Vec<u8>,
+}
+
+/// What an int8 score stands for.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Scores {
+    /// Real difference of one step.
+    pub scale: f32,
+    /// The int8 of a real 0.
+    pub zero: i8,
+}
+
+impl Compiled {
+    /// The net, ready to run on the host.
+    ///
+    /// # Errors
+    /// If the parts don't fit each other.
+    pub fn net(&self) -> Result<Net<'_>> {
+        Net::new(&self.steps, &self.channels, &self.taps).map_err(|reason| anyhow!("the model is damaged: {reason}"))
+    }
+
+    /// Its layers.
+    pub fn layers(&self) -> Vec<Layer> {
+        self.steps.iter().map(|step| step.layer).collect()
+    }
+
+    /// Bytes of flash that the net itself takes: taps, channels and steps.
+    pub fn flash_bytes(&self) -> usize {
+        flash_bytes(&self.layers())
+    }
+
+    /// Reads `model.json` and `weights.bin` of a folder.
+    ///
+    /// # Errors
+    /// One line that names the file and what is wrong with it.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("model.json");
+        let mut compiled: Self = files::read_json(&path, MADE_BY)?;
+        let space = compiled.header.space.clone();
+        compiled.header.expect(&path, FORMAT, &space, MADE_BY)?;
+        compiled.taps = files::read(&folder.join("weights.bin"), MADE_BY)?;
+        compiled.net().map_err(|error| anyhow!("{}: {error}; run: {MADE_BY}", folder.display()))?;
+        Ok(compiled)
+    }
+
+    /// Writes `model.json`, `weights.bin` and `model.rs` to a folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        files::write(&folder.join("weights.bin"), &self.taps)?;
+        files::write(&folder.join("model.rs"), self.source()?.as_bytes())?;
+        files::write(&folder.join("model.json"), &serde_json::to_vec(self)?)
+    }
+
+    /// The text of `model.rs`: values, no logic.
+    fn source(&self) -> Result<String> {
+        let net = self.net()?;
+        let mut text = String::from("// Written by `ofa compile`: values only. The image is each pixel less 128.\n");
+        let Header { space, seed, .. } = &self.header;
+        let arch = serde_json::to_string(&self.arch)?;
+        writeln!(text, "// space {space}, seed {seed}, arch {arch}")?;
+        writeln!(
+            text,
+            "use runtime::{{Activation, Block, Channel, Conv, Layer, Linear, Model, Pool, Quant, Shape, Step}};\n"
+        )?;
+        writeln!(text, "/// Values of an image.\npub const IMAGE_BYTES: usize = {};", net.input().len())?;
+        writeln!(text, "/// Scores of an image.\npub const CLASSES: usize = {};", net.classes())?;
+        writeln!(text, "/// Memory that one inference needs, the image included.")?;
+        writeln!(text, "pub const ARENA_BYTES: usize = runtime::arena_bytes(&STEPS);")?;
+        writeln!(
+            text,
+            "/// The net.\npub static MODEL: Model<IMAGE_BYTES, ARENA_BYTES, CLASSES> = Model::new(&STEPS, &CHANNELS, &TAPS);\n"
+        )?;
+        writeln!(text, "static TAPS: [u8; {}] = *include_bytes!(\"weights.bin\");\n", self.taps.len())?;
+        writeln!(text, "#[rustfmt::skip]\nconst STEPS: [Step; {}] = [", self.steps.len())?;
+        for Step { layer, quant } in &self.steps {
+            writeln!(text, "    Step {{ layer: {}, quant: {quant:?} }},", literal(layer))?;
+        }
+        writeln!(text, "];\n\n#[rustfmt::skip]\nstatic CHANNELS: [Channel; {}] = [", self.channels.len())?;
+        for channel in &self.channels {
+            writeln!(text, "    {channel:?},")?;
+        }
+        text.push_str("];\n");
+        Ok(text)
+    }
+}
+
+/// Bytes of flash that a net of these layers takes on a device: taps, channels and steps.
+pub fn flash_bytes(layers: &[Layer]) -> usize {
+    let weights = |layer: &Layer| layer.taps() + layer.channels() * size_of::<Channel>() + size_of::<Step>();
+    layers.iter().map(weights).sum()
+}
+
+fn literal(layer: &Layer) -> String {
+    let activation = |activation: Activation| format!("Activation::{activation:?}");
+    let shape = |shape: Shape| format!("Shape::new({}, {}, {})", shape.height, shape.width, shape.channels);
+    match layer {
+        Layer::Conv(conv) => format!(
+            "Layer::Conv(Conv {{ input: {}, channels: {}, kernel: {}, stride: {}, activation: {} }})",
+            shape(conv.input),
+            conv.channels,
+            conv.kernel,
+            conv.stride,
+            activation(conv.activation)
+        ),
+        Layer::Block(block) => format!(
+            "Layer::Block(Block {{ input: {}, expanded: {}, kernel: {}, stride: {}, squeeze: {}, channels: {}, residual: {}, activation: {} }})",
+            shape(block.input),
+            block.expanded,
+            block.kernel,
+            block.stride,
+            block.squeeze,
+            block.channels,
+            block.residual,
+            activation(block.activation)
+        ),
+        Layer::Pool(pool) => format!("Layer::Pool(Pool {{ input: {} }})", shape(pool.input)),
+        Layer::Linear(linear) => format!(
+            "Layer::Linear(Linear {{ inputs: {}, outputs: {}, activation: {} }})",
+            linear.inputs,
+            linear.outputs,
+            activation(linear.activation)
+        ),
+    }
+}
