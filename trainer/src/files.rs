@@ -49,10 +49,7 @@ impl Header {
 /// If the folder cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> std::io::Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder)?;
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
@@ -61,6 +58,26 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Finds out now, not after hours of work, whether [`write`] will work.
+///
+/// # Errors
+/// If the folder of `path` cannot be made or written to.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    let probe = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        NamedTempFile::new_in(folder)?.close()
+    };
+    probe().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes JSON that people can read and diff.

@@ -13,7 +13,17 @@
 //! demo) are absent.
 
 pub mod dataset;
+#[cfg(feature = "torch")]
+pub mod evaluate;
 pub mod files;
+pub mod metrics;
 pub mod model;
+#[cfg(feature = "torch")]
+mod progress;
+pub mod recipe;
 pub mod space;
 pub mod subnet;
+#[cfg(feature = "torch")]
+pub mod supernet;
+#[cfg(feature = "torch")]
+pub mod train;

@@ -186,6 +186,19 @@ impl Space {
         layers
     }
 
+    /// For each of a net's layers, the position of the same layer in the largest net: whose weights it uses.
+    pub fn slots(&self, arch: &Arch) -> Vec<usize> {
+        let mut slots = vec![0];
+        let mut next = 1;
+        for (stage, blocks) in self.stages.0.iter().zip(&arch.stages) {
+            slots.extend(next..next + blocks.len());
+            next += stage.max_depth();
+        }
+        let head = self.layers(arch).len() - slots.len();
+        slots.extend(next..next + head);
+        slots
+    }
+
     /// Every distinct layer of every net, sorted: what a latency table holds.
     pub fn distinct_layers(&self) -> Vec<Layer> {
         let mut layers = BTreeSet::new();
@@ -233,6 +246,16 @@ impl Space {
     pub fn largest(&self) -> Arch {
         let last = self.input.resolutions.0.len() - 1;
         self.arch(self.input.resolutions.0[last], |stage| vec![stage.largest_block(); stage.max_depth()])
+    }
+
+    /// The largest net with the expand ratios that are `steps` below the widest, or the narrowest there are.
+    pub fn narrowed(&self, steps: usize) -> Arch {
+        let mut arch = self.largest();
+        for (stage, blocks) in self.stages.0.iter().zip(&mut arch.stages) {
+            let ratio = stage.expand.0[(stage.expand.0.len() - 1).saturating_sub(steps)];
+            blocks.iter_mut().for_each(|block| block.expand = ratio);
+        }
+        arch
     }
 
     /// A net drawn evenly: resolution, then the depth of each stage, then kernel and expand ratio of each block.

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod space;
+#[cfg(feature = "torch")]
+mod torch;
+#[cfg(feature = "torch")]
+mod train;
 
 /// Once-for-all networks: train one supernet, search, compile and run the best subnet for each device.
 #[derive(Parser)]
@@ -17,11 +21,15 @@ struct Ofa {
 #[derive(Subcommand)]
 enum Command {
     Space(space::Cmd),
+    #[cfg(feature = "torch")]
+    Train(train::Cmd),
 }
 
 fn main() -> ExitCode {
     let done = match Ofa::parse().command {
         Command::Space(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Train(cmd) => cmd.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

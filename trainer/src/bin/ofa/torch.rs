@@ -1,0 +1,21 @@
+//! What the commands that use libtorch share.
+
+use anyhow::{Result, bail};
+use tch::{Cuda, Device};
+
+/// `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// If the name is another, or there is no such device.
+pub fn parse_device(name: &str) -> Result<Device> {
+    let number = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()),
+    };
+    match number {
+        Some(number) if (number as i64) < Cuda::device_count() => Ok(Device::Cuda(number)),
+        Some(_) => bail!("there is no device {name}: libtorch sees {} CUDA devices", Cuda::device_count()),
+        None => bail!("no device is called {name}: use cpu, or cuda:0"),
+    }
+}

@@ -1,0 +1,195 @@
+//! The supernet: the weights of the largest net, of which every subnet uses a part.
+//!
+//! ```text
+//!  depth     the first blocks of a stage
+//!  width     the first channels of a block's hidden maps, once these are sorted by importance
+//!  kernel    the centre of the larger kernel, times a learned matrix (`elastic`)
+//!  statistics of batch norm belong to a subnet, not to the supernet: `Statistics` is a value of its own
+//! ```
+//!
+//! Nothing here has a current subnet: the arch is an argument of everything.
+
+mod elastic;
+mod extract;
+mod file;
+mod sort;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use anyhow::{Result, ensure};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use runtime::{Activation, Block, Layer};
+use tch::nn::VarStore;
+use tch::{Device, Tensor, no_grad};
+
+use crate::dataset::Normalisation;
+use crate::space::{Arch, Space};
+use weights::{Dense, Norm, Unit};
+
+/// Added to a variance before its root.
+const EPSILON: f64 = 1e-5;
+
+/// All weights of a space's nets.
+#[derive(Debug)]
+pub struct Supernet {
+    space: Space,
+    normalisation: Normalisation,
+    variables: VarStore,
+    units: Vec<Unit>,
+}
+
+/// Mean and variance of every batch norm of one subnet, in the order in which it computes them.
+#[derive(Debug)]
+pub struct Statistics(Vec<(Tensor, Tensor)>);
+
+impl Supernet {
+    /// A supernet with He-initialised weights (He et al. 2015, fan-out).
+    ///
+    /// # Errors
+    /// If the space has a layer that training does not know: squeeze-and-excite.
+    pub fn new(space: &Space, normalisation: Normalisation, device: Device, rng: &mut impl Rng) -> Result<Self> {
+        let layers = space.layers(&space.largest());
+        if let Some(layer) = layers.iter().find(|layer| matches!(layer, Layer::Block(Block { squeeze: 1.., .. }))) {
+            anyhow::bail!("the space {} has squeeze-and-excite, which cannot be trained yet: {layer}", space.name);
+        }
+        let channels = usize::from(space.input.channels.0);
+        ensure!(
+            normalisation.mean.len() == channels && normalisation.deviation.len() == channels,
+            "the space {} reads {channels} channels, the images have {}",
+            space.name,
+            normalisation.mean.len()
+        );
+        let variables = VarStore::new(device);
+        let units = weights::units(space, &layers, &variables.root(), rng);
+        Ok(Self { space: space.clone(), normalisation, variables, units })
+    }
+
+    /// The space whose nets it holds.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// How pixels become its input.
+    pub fn normalisation(&self) -> &Normalisation {
+        &self.normalisation
+    }
+
+    /// Where its weights are, and where inputs belong.
+    pub fn device(&self) -> Device {
+        self.variables.device()
+    }
+
+    /// Its weights, for an optimiser.
+    pub fn variables(&self) -> &VarStore {
+        &self.variables
+    }
+
+    /// The same weights in other memory.
+    ///
+    /// # Errors
+    /// If libtorch cannot copy.
+    pub fn snapshot(&self) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut copy = Self::new(&self.space, self.normalisation.clone(), self.device(), &mut rng)?;
+        copy.variables.copy(&self.variables)?;
+        Ok(copy)
+    }
+
+    /// Scores, batch × classes, of float pixels, batch × channels × height × width, as training sees them:
+    /// normalised by the batch's own statistics.
+    pub fn forward(&self, arch: &Arch, pixels: &Tensor) -> Tensor {
+        self.walk(arch, pixels, |map, norm| norm.apply(map, None, true, 0.0))
+    }
+
+    /// The statistics of a subnet over these pixels: what it needs before it is judged or shipped.
+    pub fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
+        let mut measured = Vec::new();
+        let _ = no_grad(|| {
+            self.walk(arch, pixels, |map, norm| {
+                let statistics = (norm.bias.zeros_like(), norm.bias.ones_like());
+                let output = norm.apply(map, Some(&statistics), true, 1.0);
+                measured.push(statistics);
+                output
+            })
+        });
+        Statistics(measured)
+    }
+
+    /// Scores as the shipped subnet gives them: normalised by `statistics`, without gradients.
+    pub fn predict(&self, arch: &Arch, pixels: &Tensor, statistics: &Statistics) -> Tensor {
+        let mut measured = statistics.0.iter();
+        no_grad(|| self.walk(arch, pixels, |map, norm| norm.apply(map, measured.next(), false, 0.0)))
+    }
+
+    /// The net from pixels to scores; `normalise` is what batch norm does.
+    fn walk(&self, arch: &Arch, pixels: &Tensor, mut normalise: impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
+        let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
+        let Normalisation { mean, deviation } = &self.normalisation;
+        let mut map = channels_last(&((pixels - vector(mean)) / vector(deviation)));
+        for (layer, slot) in self.space.layers(arch).iter().zip(self.space.slots(arch)) {
+            map = match (layer, &self.units[slot]) {
+                (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
+                    let padding = i64::from(conv.kernel / 2);
+                    let output = convolve(&map, weight, i64::from(conv.stride), padding, 1);
+                    // A map with one channel has no channels-last order, so the input's was lost.
+                    activate(conv.activation, &normalise(&channels_last(&output), norm))
+                }
+                (Layer::Block(block), Unit::Block(weights)) => weights.run(block, &map, &mut normalise),
+                (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
+                (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
+                    activate(linear.activation, &map.linear(weight, Some(bias)))
+                }
+                _ => unreachable!("units are made from the same walk"),
+            };
+        }
+        map
+    }
+}
+
+impl weights::BlockWeights {
+    fn run(&self, block: &Block, input: &Tensor, normalise: &mut impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
+        let hidden = i64::from(block.expanded);
+        let mut map = input.shallow_clone();
+        if let (true, Some((weight, norm))) = (block.expands(), &self.expand) {
+            let output = convolve(&map, &weight.narrow(0, 0, hidden), 1, 0, 1);
+            map = activate(block.activation, &normalise(&output, &norm.first(hidden)));
+        }
+        let kernel = self.depthwise.kernel(block.kernel, hidden);
+        let output = convolve(&map, &kernel, i64::from(block.stride), i64::from(block.kernel / 2), hidden);
+        map = activate(block.activation, &normalise(&output, &self.depthwise_norm.first(hidden)));
+        let output = convolve(&map, &self.project.narrow(1, 0, hidden), 1, 0, 1);
+        map = normalise(&output, &self.project_norm);
+        if block.residual { map + input } else { map }
+    }
+}
+
+impl Norm {
+    fn first(&self, channels: i64) -> Self {
+        Self { weight: self.weight.narrow(0, 0, channels), bias: self.bias.narrow(0, 0, channels) }
+    }
+
+    fn apply(&self, map: &Tensor, statistics: Option<&(Tensor, Tensor)>, training: bool, momentum: f64) -> Tensor {
+        let (mean, variance) = statistics.map(|(mean, variance)| (mean, variance)).unzip();
+        map.batch_norm(Some(&self.weight), Some(&self.bias), mean, variance, training, momentum, EPSILON, true)
+    }
+}
+
+fn convolve(map: &Tensor, weight: &Tensor, stride: i64, padding: i64, groups: i64) -> Tensor {
+    map.conv2d(weight, None::<Tensor>, stride, padding, 1, groups)
+}
+
+fn activate(activation: Activation, map: &Tensor) -> Tensor {
+    match activation {
+        Activation::None => map.shallow_clone(),
+        Activation::Relu => map.relu(),
+        Activation::Relu6 => map.clamp(0.0, 6.0),
+        Activation::HSwish => map.hardswish(),
+    }
+}
+
+/// The same map with its channels innermost in memory, where libtorch's convolutions are fastest on CPUs.
+fn channels_last(map: &Tensor) -> Tensor {
+    map.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}

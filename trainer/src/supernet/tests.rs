@@ -1,0 +1,149 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::Supernet;
+use crate::dataset::{Dataset, Images, Normalisation};
+use crate::evaluate::{accuracy, calibrate};
+use crate::recipe::Recipe;
+use crate::space::{Arch, BlockArch, Space};
+use crate::train::train;
+
+/// A supernet whose every number is random, norms and kernel matrices too: nothing holds by luck of the start.
+fn random_supernet(space: &Space, rng: &mut ChaCha8Rng) -> Supernet {
+    let normalisation = Normalisation { mean: vec![90.0], deviation: vec![60.0] };
+    let supernet = Supernet::new(space, normalisation, Device::Cpu, rng).unwrap();
+    no_grad(|| {
+        for tensor in supernet.variables().trainable_variables() {
+            let noise: Vec<f32> = (0..tensor.numel()).map(|_| rng.random_range(-0.1..0.1)).collect();
+            let _ = tensor.shallow_clone().g_add_(&Tensor::from_slice(&noise).view_as(&tensor));
+        }
+    });
+    supernet
+}
+
+fn random_pixels(resolution: u16, rng: &mut ChaCha8Rng) -> Tensor {
+    let side = i64::from(resolution);
+    let values: Vec<f32> = (0..16 * side * side).map(|_| rng.random_range(0.0..255.0)).collect();
+    Tensor::from_slice(&values).view([16, 1, side, side])
+}
+
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+#[test]
+fn sorting_leaves_the_largest_net_and_moves_the_others() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let space = Space::load("fashion").unwrap();
+    let mut supernet = random_supernet(&space, &mut rng);
+    let pixels = random_pixels(28, &mut rng);
+    let scores = |supernet: &Supernet| [0, 1].map(|steps| supernet.forward(&space.narrowed(steps), &pixels));
+    let before = scores(&supernet);
+    supernet.sort_channels(1);
+    let after = scores(&supernet);
+    assert!(difference(&before[0], &after[0]) < 1e-5, "{}", difference(&before[0], &after[0]));
+    assert!(difference(&before[1], &after[1]) > 1e-3);
+}
+
+#[test]
+fn a_second_sort_stays_inside_the_widths_that_are_open() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let space = Space::load("fashion").unwrap();
+    let mut supernet = random_supernet(&space, &mut rng);
+    let pixels = random_pixels(28, &mut rng);
+    let scores = |supernet: &Supernet| [0, 1, 2].map(|steps| supernet.forward(&space.narrowed(steps), &pixels));
+    let before = scores(&supernet);
+    supernet.sort_channels(2);
+    let after = scores(&supernet);
+    assert!(difference(&before[0], &after[0]) < 1e-5);
+    assert!(difference(&before[1], &after[1]) < 1e-5);
+    assert!(difference(&before[2], &after[2]) > 1e-3);
+}
+
+#[test]
+fn a_net_has_no_memory_of_the_nets_before_it() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let space = Space::load("fashion").unwrap();
+    let supernet = random_supernet(&space, &mut rng);
+    let pixels = random_pixels(28, &mut rng);
+    let first = supernet.forward(&space.largest(), &pixels);
+    supernet.forward(&Arch { resolution: 28, ..space.smallest() }, &pixels);
+    assert_eq!(first, supernet.forward(&space.largest(), &pixels));
+}
+
+#[test]
+fn statistics_of_a_batch_reproduce_what_training_saw() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let space = Space::load("fashion").unwrap();
+    let supernet = random_supernet(&space, &mut rng);
+    let arch = space.sample(&mut rng);
+    let pixels = random_pixels(arch.resolution, &mut rng);
+    let trained = supernet.forward(&arch, &pixels);
+    let predicted = supernet.predict(&arch, &pixels, &supernet.statistics(&arch, &pixels));
+    // Training divides by n, statistics by n − 1: with 16 images of at least 3×3 pixels the two are close, not equal.
+    let scale = trained.abs().max().double_value(&[]);
+    assert!(difference(&trained, &predicted) < 0.05 * scale);
+}
+
+#[test]
+fn a_file_gives_back_every_bit_and_damage_is_refused() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let space = Space::load("fashion").unwrap();
+    let supernet = random_supernet(&space, &mut rng);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("supernet.safetensors");
+    supernet.save(&path, 7).unwrap();
+    let (loaded, seed) = Supernet::load(&path, Device::Cpu).unwrap();
+    assert_eq!(seed, 7);
+    assert_eq!(loaded.space(), &space);
+    for (name, tensor) in supernet.variables().variables() {
+        assert_eq!(loaded.variables().variables()[&name], tensor, "{name}");
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 4, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(Supernet::load(&path, Device::Cpu).is_err(), "cut to {length} bytes");
+    }
+}
+
+/// Bright bars, upright or flat, in noise.
+fn bars(count: usize, rng: &mut ChaCha8Rng) -> Images {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        let (class, place) = ((i % 2) as u8, rng.random_range(2..10));
+        for y in 0..12 {
+            for x in 0..12 {
+                let bar = if class == 0 { y } else { x } == place;
+                pixels.push(if bar { 200 } else { rng.random_range(0..100) });
+            }
+        }
+        labels.push(class);
+    }
+    Images { side: 12, channels: 1, pixels, labels }
+}
+
+#[test]
+fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() {
+    let space = Space::parse(include_str!("tiny.toml"), "tiny.toml").unwrap();
+    let recipe = Recipe::load(concat!(env!("CARGO_MANIFEST_DIR"), "/src/supernet/tiny_recipe.toml")).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let [train_images, validation, test] = [600, 200, 200].map(|count| bars(count, &mut rng));
+    let dataset = Dataset { train: train_images, validation, test, classes: 2 };
+    let supernet = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    for arch in [space.smallest(), space.largest(), space.sample(&mut rng)] {
+        let judged = accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &dataset.test);
+        assert!(judged > 0.9, "{arch:?}: {judged}");
+    }
+    let again = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    for (name, tensor) in supernet.variables().variables() {
+        assert_eq!(again.variables().variables()[&name], tensor, "{name}");
+    }
+    let sum = |supernet: &Supernet| {
+        let tensors = supernet.variables().trainable_variables();
+        tensors.iter().map(|tensor| tensor.sum(Kind::Double).double_value(&[])).sum::<f64>()
+    };
+    let other = train(&space, &recipe, &dataset, Device::Cpu, 2, |_| {}).unwrap();
+    assert_ne!(sum(&supernet), sum(&other), "another seed, another net");
+    assert!(space.check(&Arch { resolution: 12, stages: vec![vec![BlockArch { kernel: 5, expand: 2 }]] }).is_ok());
+}

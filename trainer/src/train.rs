@@ -1,0 +1,208 @@
+//! Training a supernet by progressive shrinking (once-for-all, section 3.3).
+
+use std::collections::BTreeMap;
+use std::f64::consts::PI;
+
+use anyhow::{Result, ensure};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use tch::nn::OptimizerConfig;
+use tch::{Device, Kind, Tensor, nn};
+
+use crate::dataset::{Dataset, Images};
+use crate::evaluate::{accuracy, calibrate};
+use crate::progress::TrainingBar;
+use crate::recipe::{Phase, Recipe};
+use crate::space::{Arch, Space, pick};
+use crate::supernet::{Statistics, Supernet};
+
+/// Validation images on which the ends of the space are judged after a phase.
+const JUDGED_IMAGES: usize = 2000;
+
+/// Largest norm of a step's gradient; a longer one is shortened to it.
+const GRADIENT_NORM: f64 = 5.0;
+
+/// What a phase came to.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct PhaseReport {
+    /// Its name.
+    pub name: String,
+    /// Mean loss over its last steps.
+    pub loss: f64,
+    /// Validation accuracy of the largest net.
+    pub largest: f64,
+    /// Validation accuracy of the smallest net, whether open or not.
+    pub smallest: f64,
+}
+
+/// Trains a supernet of the space from nothing. The same seed gives the same weights on the same machine.
+///
+/// # Errors
+/// If space, recipe and dataset don't fit each other, or the loss is no longer a number.
+pub fn train(
+    space: &Space,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    device: Device,
+    seed: u64,
+    mut report: impl FnMut(&PhaseReport),
+) -> Result<Supernet> {
+    ensure!(
+        dataset.classes == space.classes.0,
+        "the dataset has {} classes, the space {} has {}",
+        dataset.classes,
+        space.name,
+        space.classes.0
+    );
+    ensure!(
+        dataset.train.len() >= recipe.batch,
+        "a batch of {} from {} training images",
+        recipe.batch,
+        dataset.train.len()
+    );
+    for phase in &recipe.phases {
+        phase.open.narrow(space)?;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut supernet = Supernet::new(space, dataset.train.normalisation(), device, &mut rng)?;
+    let mut batches = Batches::new(space, &dataset.train, recipe.batch, device);
+    let validation = dataset.validation.first(JUDGED_IMAGES);
+    let mut teacher = None;
+    let mut sorted = 1;
+    for phase in &recipe.phases {
+        if phase.distillation > 0.0 && teacher.is_none() {
+            teacher = Some(Teacher::new(&supernet, &dataset.train)?);
+        }
+        if phase.open.expand > sorted {
+            supernet.sort_channels(sorted);
+            sorted = phase.open.expand;
+        }
+        let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut batches, &mut rng)?;
+        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &validation);
+        report(&PhaseReport {
+            name: phase.name.clone(),
+            loss,
+            largest: judge(space.largest()),
+            smallest: judge(space.smallest()),
+        });
+    }
+    Ok(supernet)
+}
+
+fn run(
+    phase: &Phase,
+    recipe: &Recipe,
+    supernet: &Supernet,
+    teacher: Option<&Teacher>,
+    batches: &mut Batches,
+    rng: &mut impl Rng,
+) -> Result<f64> {
+    let open = phase.open.narrow(supernet.space())?;
+    let sgd = nn::sgd(recipe.momentum, 0.0, 0.0, true);
+    let mut optimiser = sgd.build(supernet.variables(), phase.learning_rate)?;
+    optimiser.set_weight_decay_group(0, recipe.weight_decay);
+    let mut progress = TrainingBar::new(&phase.name, phase.steps);
+    for step in 0..phase.steps {
+        optimiser.set_lr(learning_rate(phase, step));
+        optimiser.zero_grad();
+        let resolution = pick(&open.input.resolutions.0, rng);
+        let (images, labels) = batches.next(resolution, rng);
+        let soft = teacher.filter(|_| phase.distillation > 0.0).map(|teacher| teacher.soft_labels(resolution, &images));
+        for _ in 0..phase.subnets {
+            let arch = Arch { resolution, ..open.sample(rng) };
+            let scores = supernet.forward(&arch, &images);
+            let mut loss =
+                scores.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, recipe.label_smoothing);
+            if let Some(soft) = &soft {
+                loss += phase.distillation * cross_entropy(&scores, soft);
+            }
+            (&loss / phase.subnets as f64).backward();
+            progress.add(&loss, &scores, &labels)?;
+        }
+        optimiser.clip_grad_norm(GRADIENT_NORM);
+        optimiser.step();
+        progress.step();
+    }
+    Ok(progress.finish())
+}
+
+/// Rises over the warm-up, then falls to 0 by a cosine.
+fn learning_rate(phase: &Phase, step: usize) -> f64 {
+    if step < phase.warm_up {
+        return phase.learning_rate * (step + 1) as f64 / phase.warm_up as f64;
+    }
+    let done = (step - phase.warm_up) as f64 / (phase.steps - phase.warm_up) as f64;
+    phase.learning_rate * 0.5 * (1.0 + (PI * done).cos())
+}
+
+/// Mean over the batch of −Σ soft · log softmax(scores).
+fn cross_entropy(scores: &Tensor, soft: &Tensor) -> Tensor {
+    -(scores.log_softmax(1, Kind::Float) * soft).sum_dim_intlist([1].as_slice(), false, Kind::Float).mean(Kind::Float)
+}
+
+/// The full net as it was, which the subnets are to imitate.
+struct Teacher {
+    supernet: Supernet,
+    statistics: BTreeMap<u16, (Arch, Statistics)>,
+}
+
+impl Teacher {
+    fn new(supernet: &Supernet, train: &Images) -> Result<Self> {
+        let supernet = supernet.snapshot()?;
+        let at = |&resolution: &u16| {
+            let arch = Arch { resolution, ..supernet.space().largest() };
+            let statistics = calibrate(&supernet, &arch, train);
+            (resolution, (arch, statistics))
+        };
+        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect();
+        Ok(Self { supernet, statistics })
+    }
+
+    fn soft_labels(&self, resolution: u16, images: &Tensor) -> Tensor {
+        let (arch, statistics) = &self.statistics[&resolution];
+        self.supernet.predict(arch, images, statistics).softmax(1, Kind::Float)
+    }
+}
+
+/// Training images at every resolution, drawn without repetition until all have been seen.
+struct Batches {
+    /// u8, count × height × width × channels.
+    at: BTreeMap<u16, Tensor>,
+    labels: Tensor,
+    order: Vec<i64>,
+    next: usize,
+    batch: usize,
+}
+
+impl Batches {
+    fn new(space: &Space, train: &Images, batch: usize, device: Device) -> Self {
+        let at = space.input.resolutions.0.iter().map(|&resolution| {
+            let images = train.resized(resolution);
+            let side = i64::from(images.side);
+            let shape = [-1, side, side, i64::from(images.channels)];
+            let pixels = Tensor::from_slice(&images.pixels).view(shape).to_device(device);
+            (resolution, pixels)
+        });
+        Self {
+            at: at.collect(),
+            labels: Tensor::from_slice(&train.labels).to_kind(Kind::Int64).to_device(device),
+            order: (0..train.len() as i64).collect(),
+            next: train.len(),
+            batch,
+        }
+    }
+
+    /// Float pixels and labels.
+    fn next(&mut self, resolution: u16, rng: &mut impl Rng) -> (Tensor, Tensor) {
+        if self.next + self.batch > self.order.len() {
+            self.order.shuffle(rng);
+            self.next = 0;
+        }
+        let positions = Tensor::from_slice(&self.order[self.next..][..self.batch]).to_device(self.labels.device());
+        self.next += self.batch;
+        let images = self.at[&resolution].index_select(0, &positions).to_kind(Kind::Float).permute([0, 3, 1, 2]);
+        (images, self.labels.index_select(0, &positions))
+    }
+}
