@@ -115,7 +115,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, how: &str) -> Result<T> {
 /// One line that names the origin, the line and the field.
 pub fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
     let describe = |field: Option<String>, error: &toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let field = field.filter(|path| path != ".").map_or(String::new(), |path| format!("{path}: "));
         anyhow!("{origin}:{line}: {field}{}", error.message().replace('\n', " "))
     };

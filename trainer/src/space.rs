@@ -4,6 +4,8 @@
 //! computes. Every other walk of a network (cost, memory, latency, slicing, export) iterates over that list.
 
 mod choices;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;

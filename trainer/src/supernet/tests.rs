@@ -68,7 +68,7 @@ fn a_net_has_no_memory_of_the_nets_before_it() {
     let supernet = random_supernet(&space, &mut rng);
     let pixels = random_pixels(28, &mut rng);
     let first = supernet.forward(&space.largest(), &pixels);
-    supernet.forward(&Arch { resolution: 28, ..space.smallest() }, &pixels);
+    let _ = supernet.forward(&Arch { resolution: 28, ..space.smallest() }, &pixels);
     assert_eq!(first, supernet.forward(&space.largest(), &pixels));
 }
 
@@ -125,8 +125,8 @@ fn bars(count: usize, rng: &mut ChaCha8Rng) -> Images {
 
 #[test]
 fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() {
-    let space = Space::parse(include_str!("tiny.toml"), "tiny.toml").unwrap();
-    let recipe = Recipe::load(concat!(env!("CARGO_MANIFEST_DIR"), "/src/supernet/tiny_recipe.toml")).unwrap();
+    let space = Space::parse(include_str!("../../../tests/tiny/space.toml"), "tiny").unwrap();
+    let recipe = Recipe::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tiny/recipe.toml")).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let [train_images, validation, test] = [600, 200, 200].map(|count| bars(count, &mut rng));
     let dataset = Dataset { train: train_images, validation, test, classes: 2 };
