@@ -18,6 +18,8 @@ pub mod evaluate;
 pub mod files;
 pub mod metrics;
 pub mod model;
+pub mod onnx;
+pub mod predictor;
 #[cfg(feature = "torch")]
 mod progress;
 pub mod recipe;
