@@ -3,7 +3,7 @@
 //! ```text
 //!   host                                        device
 //!   Request ─▶ encode ─▶ │ UART, RTT, │ ─▶ serve ─▶ Probe   a layer with weights from a pool in flash
-//!   Reply ◀── decode ◀── │ a pipe …   │ ◀──  │   └▶ Runner  a compiled net
+//!   Reply ◀── unpack ◀── │ a pipe …   │ ◀──  │   └▶ Runner  a compiled net
 //!                                             └ Meter: the board's timer, and a pin that is high meanwhile
 //! ```
 //!
@@ -35,6 +35,6 @@ pub use runner::Runner;
 pub use serve::{Service, serve};
 pub use trial::{Trial, expected};
 pub use wire::{
-    CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, UNASKED, VERSION, decode,
-    encode,
+    CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, UNASKED, VERSION, encode,
+    parse, unpack,
 };

@@ -4,7 +4,7 @@ use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 
 use crate::meter::{Meter, Timer};
-use crate::wire::{Capacity, Facts, Fault, Frame, Refusal, Reply, Request, UNASKED, decode, encode};
+use crate::wire::{Capacity, Facts, Fault, Frame, PROTOCOL, Refusal, Reply, Request, UNASKED, encode, parse, unpack};
 
 /// What a firmware does for its host: [`crate::Probe`] measures layers, [`crate::Runner`] runs a net.
 ///
@@ -36,14 +36,10 @@ pub fn serve<L: Read + Write, T: Timer, P: OutputPin>(
     frame: &mut Frame,
 ) -> Result<(), L::Error> {
     while let Some(received) = receive(link, frame)? {
-        let request = received.ok_or(Fault::Damaged).and_then(|len| decode(&mut frame[..len]));
-        let (sequence, reply) = match request {
-            Ok((sequence, Request::Hello)) => {
-                (sequence, Ok(Reply::Hello { facts: *facts, capacity: service.capacity() }))
-            }
-            Ok((sequence, request)) => (sequence, service.answer(request, meter)),
-            Err(Fault::Unreadable { sequence }) => (sequence, Err(Refusal::Unreadable)),
-            Err(Fault::Protocol(_)) => (UNASKED, Err(Refusal::Protocol(crate::PROTOCOL))),
+        let content = received.ok_or(Fault::Damaged).and_then(|len| unpack(&mut frame[..len]));
+        let (sequence, reply) = match content {
+            Ok((sequence, message)) => (sequence, answer(message, facts, meter, service)),
+            Err(Fault::Protocol(_)) => (UNASKED, Err(Refusal::Protocol(PROTOCOL))),
             Err(Fault::Damaged) => (UNASKED, Err(Refusal::Damaged)),
         };
         let reply = reply.unwrap_or_else(Reply::Refused);
@@ -59,6 +55,19 @@ pub fn serve<L: Read + Write, T: Timer, P: OutputPin>(
         }
     }
     Ok(())
+}
+
+fn answer<'f, T: Timer, P: OutputPin>(
+    message: &[u8],
+    facts: &Facts<'f>,
+    meter: &mut Meter<T, P>,
+    service: &mut impl Service,
+) -> Result<Reply<'f>, Refusal> {
+    match parse(message) {
+        Some(Request::Hello) => Ok(Reply::Hello { facts: *facts, capacity: service.capacity() }),
+        Some(request) => service.answer(request, meter),
+        None => Err(Refusal::Unreadable),
+    }
 }
 
 /// Reads up to the next 0. The frame's length without it, `Some(None)` if that was too much for a frame; `None` if

@@ -177,18 +177,13 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Why a frame holds no message.
+/// Why a frame holds no content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// Its bytes are not those that were sent.
     Damaged,
     /// It is sound, but of this other protocol version.
     Protocol(u8),
-    /// It is sound, but holds no such message.
-    Unreadable {
-        /// Of the frame.
-        sequence: u8,
-    },
 }
 
 /// The frame of a message, with its closing 0; `None` if it doesn't fit.
@@ -198,23 +193,28 @@ pub fn encode<'b, T: Serialize>(sequence: u8, message: &T, frame: &'b mut Frame)
     postcard::serialize_with_flavor(&message, CrcModifier::new(cobs, CRC.digest())).ok().map(|frame| &*frame)
 }
 
-/// The sequence number and the message of a frame without its closing 0, which is unpacked in place.
+/// The sequence number and the packed message of a frame without its closing 0, which is unpacked in place.
 ///
 /// # Errors
 /// Whatever the bytes are, one of [`Fault`].
-pub fn decode<'b, T: Deserialize<'b>>(frame: &'b mut [u8]) -> Result<(u8, T), Fault> {
+pub fn unpack(frame: &mut [u8]) -> Result<(u8, &[u8]), Fault> {
     let len = cobs::decode_in_place(frame).map_err(|_| Fault::Damaged)?;
     let (content, crc) = frame.get(..len).and_then(<[u8]>::split_last_chunk::<CRC_BYTES>).ok_or(Fault::Damaged)?;
     if CRC.checksum(content) != u32::from_le_bytes(*crc) {
         return Err(Fault::Damaged);
     }
     match *content {
-        [PROTOCOL, sequence, ref message @ ..] => match postcard::take_from_bytes(message) {
-            Ok((message, [])) => Ok((sequence, message)),
-            _ => Err(Fault::Unreadable { sequence }),
-        },
-        [protocol, ..] => Err(Fault::Protocol(protocol)),
-        [] => Err(Fault::Damaged),
+        [PROTOCOL, sequence, ref message @ ..] => Ok((sequence, message)),
+        [protocol, ..] if protocol != PROTOCOL => Err(Fault::Protocol(protocol)),
+        _ => Err(Fault::Damaged),
+    }
+}
+
+/// The message that [`unpack`] gave, and nothing more; `None` if the bytes are no such message.
+pub fn parse<'b, T: Deserialize<'b>>(message: &'b [u8]) -> Option<T> {
+    match postcard::take_from_bytes(message) {
+        Ok((message, [])) => Some(message),
+        _ => None,
     }
 }
 
@@ -231,8 +231,8 @@ mod tests {
         let (zero, sound) = frame.split_last().expect("not empty");
         assert_eq!(*zero, 0);
         assert!(!sound.contains(&0));
-        let (sequence, decoded) = decode::<T>(sound.to_vec().leak()).expect("sound");
-        assert_eq!((sequence, &decoded), (7, message));
+        let (sequence, packed) = unpack(sound.to_vec().leak()).expect("sound");
+        assert_eq!((sequence, parse::<T>(packed).as_ref()), (7, Some(message)));
     }
 
     #[test]
@@ -267,31 +267,33 @@ mod tests {
         assert!(encode(1, &Reply::Hello { facts, capacity }, &mut [0; FRAME]).is_some());
     }
 
-    #[test]
-    fn another_protocol_version_is_named() {
-        let mut buffer = [0; FRAME];
-        let cobs = Cobs::try_new(Slice::new(&mut buffer)).unwrap();
-        let frame = postcard::serialize_with_flavor(&(PROTOCOL + 1, 9_u8, 77_u8), CrcModifier::new(cobs, CRC.digest()));
-        let frame = frame.unwrap();
-        let end = frame.len() - 1;
-        assert_eq!(decode::<Request<'_>>(&mut frame[..end]), Err(Fault::Protocol(PROTOCOL + 1)));
+    /// A frame of any content, without its closing 0.
+    fn frame_of(content: &[u8]) -> std::vec::Vec<u8> {
+        let packed = [content, &CRC.checksum(content).to_le_bytes()].concat();
+        let mut frame = vec![0; cobs::max_encoding_length(packed.len())];
+        let len = cobs::encode(&packed, &mut frame);
+        frame.truncate(len);
+        frame
     }
 
     #[test]
-    fn a_sound_frame_with_no_message_or_with_more_is_unreadable() {
-        for tail in [vec![], vec![99], vec![0, 1]] {
-            let mut buffer = [0; FRAME];
-            let cobs = Cobs::try_new(Slice::new(&mut buffer)).unwrap();
-            let mut digest = CRC.digest();
-            let content: std::vec::Vec<u8> = [PROTOCOL, 5].into_iter().chain(tail).collect();
-            let mut flavor = cobs;
-            digest.update(&content);
-            use postcard::ser_flavors::Flavor;
-            flavor.try_extend(&content).unwrap();
-            flavor.try_extend(&digest.finalize().to_le_bytes()).unwrap();
-            let frame = flavor.finalize().unwrap();
-            let end = frame.len() - 1;
-            assert_eq!(decode::<Request<'_>>(&mut frame[..end]), Err(Fault::Unreadable { sequence: 5 }));
+    fn another_protocol_version_is_named() {
+        assert_eq!(unpack(&mut frame_of(&[PROTOCOL + 1, 9, 77])), Err(Fault::Protocol(PROTOCOL + 1)));
+        assert_eq!(unpack(&mut frame_of(&[PROTOCOL + 1])), Err(Fault::Protocol(PROTOCOL + 1)));
+    }
+
+    #[test]
+    fn frames_without_version_and_sequence_are_damaged() {
+        assert_eq!(unpack(&mut frame_of(&[])), Err(Fault::Damaged));
+        assert_eq!(unpack(&mut frame_of(&[PROTOCOL])), Err(Fault::Damaged));
+        assert_eq!(unpack(&mut frame_of(&[PROTOCOL, 3])), Ok((3, &[][..])));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_unknown_or_followed_by_more_is_none() {
+        assert_eq!(parse::<Request<'_>>(&[0]), Some(Request::Hello));
+        for bytes in [&[][..], &[99], &[0, 1], &[1, 0]] {
+            assert_eq!(parse::<Request<'_>>(bytes), None);
         }
     }
 
@@ -317,8 +319,8 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = decode::<Request<'_>>(&mut bytes.clone());
-            let _ = decode::<Reply<'_>>(&mut bytes);
+            let _ = (parse::<Request<'_>>(&bytes), parse::<Reply<'_>>(&bytes));
+            let _ = unpack(&mut bytes);
         }
 
         #[test]
@@ -328,7 +330,7 @@ mod tests {
             let mut damaged = frame[..frame.len() - 1].to_vec();
             let bit = bit.index(damaged.len() * 8);
             damaged[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(decode::<Request<'_>>(&mut damaged), Err(Fault::Damaged));
+            prop_assert_eq!(unpack(&mut damaged), Err(Fault::Damaged));
         }
     }
 }

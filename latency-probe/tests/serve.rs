@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
 use latency_probe::{
-    CHUNK, FRAME, Facts, Fault, Meter, Pool, Probe, RUNS, Refusal, Reply, Request, Runner, Service, Timer, UNASKED,
-    decode, encode, expected, serve,
+    CHUNK, FRAME, Facts, Meter, Pool, Probe, RUNS, Refusal, Reply, Request, Runner, Service, Timer, UNASKED, encode,
+    expected, parse, serve, unpack,
 };
 use proptest::prelude::*;
 use runtime::{Activation, Arena, Block, Channel, Conv, Invalid, Layer, Linear, Model, Quant, Shape, Step};
@@ -101,7 +101,8 @@ fn exchange(service: &mut impl Service, sent: Vec<u8>) -> (Vec<(u8, Reply<'stati
     let frames = link.back.split_inclusive(|&byte| byte == 0).map(|frame| {
         let (zero, frame) = frame.split_last().expect("split_inclusive gives no empty piece");
         assert_eq!(*zero, 0, "the last reply is cut off");
-        decode(frame.to_vec().leak()).expect("a reply is sound")
+        let (sequence, message) = unpack(frame.to_vec().leak()).expect("a reply's frame is sound");
+        (sequence, parse(message).expect("a reply is readable"))
     });
     (frames.collect(), meter.pin.rises)
 }
@@ -251,16 +252,26 @@ fn an_inference_needs_the_whole_image_and_uses_it_up() {
     assert_eq!(last(&[frame(1, &Request::Load { offset: u32::MAX, bytes: &[1] })]), Reply::Refused(Refusal::Range));
 }
 
+/// A frame of any content, with its closing 0.
+fn frame_of(content: &[u8]) -> Vec<u8> {
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(content);
+    let packed = [content, &crc.to_le_bytes()].concat();
+    let mut frame = vec![0; cobs::max_encoding_length(packed.len()) + 1];
+    let len = cobs::encode(&packed, &mut frame);
+    frame.truncate(len + 1);
+    frame
+}
+
 #[test]
 fn a_frame_of_another_protocol_version_is_told_this_one() {
-    // COBS of: version 2, sequence 1, message 0, CRC-32.
-    let content = [2_u8, 1, 0];
-    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&content);
-    let mut sent = vec![0; 32];
-    let len = cobs::encode(&[&content[..], &crc.to_le_bytes()].concat(), &mut sent);
-    sent.truncate(len + 1);
     let refused = Reply::Refused(Refusal::Protocol(latency_probe::PROTOCOL));
-    assert_eq!(probe(sent).0, [(UNASKED, refused)]);
+    assert_eq!(probe(frame_of(&[latency_probe::PROTOCOL + 1, 1, 0])).0, [(UNASKED, refused)]);
+}
+
+#[test]
+fn a_sound_frame_without_a_request_is_unreadable() {
+    let refused = Reply::Refused(Refusal::Unreadable);
+    assert_eq!(probe(frame_of(&[latency_probe::PROTOCOL, 17, 99])).0, [(17, refused)]);
 }
 
 /// Sends garbage, then a 0 and a sound request: it is always answered, whatever came before.
@@ -321,13 +332,9 @@ proptest! {
     /// Sound frames with any content reach the parser of messages.
     #[test]
     fn any_content_in_a_sound_frame_does_no_harm(content in prop::collection::vec(any::<u8>(), 0..260), request in 0_u8..6) {
-        let content = [&[latency_probe::PROTOCOL, 1, request], &content[..]].concat();
-        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&content);
-        let mut sent = vec![0; 400];
-        let len = cobs::encode(&[&content[..], &crc.to_le_bytes()].concat(), &mut sent);
-        answers_after(&sent[..len]);
-        let unpacked = decode::<Request<'_>>(&mut sent[..len]);
-        prop_assert!(!matches!(unpacked, Err(Fault::Damaged | Fault::Protocol(_))), "{:?}", unpacked);
+        let sent = frame_of(&[&[latency_probe::PROTOCOL, 1, request], &content[..]].concat());
+        answers_after(&sent);
+        prop_assert!(matches!(probe(sent).0[..], [(1, _)]));
     }
 
     /// Whatever the numbers of a layer: measured as the host has it, or refused.
