@@ -1,0 +1,123 @@
+//! What the build scripts of all boards do: `fn main() { board_build::prepare() }`.
+//!
+//! A board's facts stand in its `board.toml` and nowhere else; firmware finds them as
+//! `include!(env!("OFA_FACTS"))`, and the compiled net of a runner as `include!(env!("OFA_MODEL_RS"))`.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crc::{CRC_64_XZ, Crc};
+use toml::{Table, Value};
+
+/// What firmware is made from, seen from a board's folder. Tests and READMEs are not.
+const SOURCES: [&str; 9] = [
+    "Cargo.toml",
+    "board.toml",
+    "memory.x",
+    "src",
+    "../Cargo.lock",
+    "../../runtime/Cargo.toml",
+    "../../runtime/src",
+    "../../latency-probe/Cargo.toml",
+    "../../latency-probe/src",
+];
+
+/// Prepares the build of the board whose build script calls it, or ends it with what is wrong.
+pub fn prepare() {
+    let link = link().and_then(|()| facts()).and_then(|()| model());
+    if let Err(error) = link {
+        println!("cargo::error={error}");
+    }
+}
+
+/// Link arguments belong here: RUSTFLAGS of the environment would erase those of a `config.toml`.
+fn link() -> Result<(), Box<dyn Error>> {
+    let folder = env::var("CARGO_MANIFEST_DIR")?;
+    if env::var("TARGET")?.starts_with("thumb") {
+        println!("cargo::rustc-link-search={folder}");
+        println!("cargo::rustc-link-arg-bins=-Tlink.x");
+        println!("cargo::rustc-link-arg-bins=--nmagic");
+    }
+    Ok(())
+}
+
+fn facts() -> Result<(), Box<dyn Error>> {
+    let board: Table = fs::read_to_string("board.toml")?.parse()?;
+    let text = |key: &str| board.get(key).and_then(Value::as_str).ok_or(format!("board.toml: no text {key}"));
+    let bytes = |key: &str| {
+        let number = board.get(key).and_then(Value::as_integer).and_then(|number| u32::try_from(number).ok());
+        number.ok_or(format!("board.toml: no number {key}"))
+    };
+    let (name, core, unit) = (text("name")?, text("core")?, text("unit")?);
+    if name.len() + core.len() + unit.len() > 96 {
+        return Err("board.toml: name, core and unit are longer than 96 bytes together".into());
+    }
+    let facts = format!(
+        "/// What `board.toml` says, and what this firmware was built from.
+pub const FACTS: latency_probe::Facts<'static> = latency_probe::Facts {{
+    board: {name:?},
+    core: {core:?},
+    unit: {unit:?},
+    clock_hz: {},
+    flash_bytes: {},
+    ram_bytes: {},
+    version: latency_probe::VERSION,
+    firmware: \"{:016x}\",
+}};
+",
+        bytes("clock_hz")?,
+        bytes("flash_bytes")?,
+        bytes("ram_bytes")?,
+        hash_of_sources()?,
+    );
+    let path = PathBuf::from(env::var("OUT_DIR")?).join("facts.rs");
+    fs::write(&path, facts)?;
+    println!("cargo::rustc-env=OFA_FACTS={}", path.display());
+    Ok(())
+}
+
+/// Identifies the content of all sources, wherever they lie.
+fn hash_of_sources() -> Result<u64, Box<dyn Error>> {
+    let crc = Crc::<u64>::new(&CRC_64_XZ);
+    let mut digest = crc.digest();
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+        for file in files(Path::new(source))? {
+            digest.update(file.to_string_lossy().as_bytes());
+            digest.update(&fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?);
+        }
+    }
+    Ok(digest.finalize())
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    if !path.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let mut entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    entries.sort();
+    let nested = entries.iter().map(|path| files(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(nested.concat())
+}
+
+/// Passes the compiled net on to the runner, which the feature `model` turns on.
+fn model() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=OFA_MODEL");
+    if env::var_os("CARGO_FEATURE_MODEL").is_none() {
+        return Ok(());
+    }
+    let folder = env::var("OFA_MODEL")
+        .map_err(|_| "the runner needs a compiled net: set OFA_MODEL to the folder that `ofa compile` wrote")?;
+    for file in ["model.rs", "weights.bin"] {
+        let path = Path::new(&folder).join(file);
+        if !path.is_file() {
+            return Err(format!("OFA_MODEL: {} is missing; run `ofa compile` to write it", path.display()).into());
+        }
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    let source = fs::canonicalize(Path::new(&folder).join("model.rs"))?;
+    println!("cargo::rustc-env=OFA_MODEL_RS={}", source.display());
+    Ok(())
+}

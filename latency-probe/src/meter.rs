@@ -1,0 +1,35 @@
+//! How a board times a piece of work.
+
+use embedded_hal::digital::OutputPin;
+
+/// A board's timer, in the board's own unit.
+pub trait Timer {
+    /// The counter, which wraps.
+    fn now(&self) -> u32;
+
+    /// Ticks from `start`, an earlier [`Timer::now`], until now. Right as long as the counter has not come round.
+    fn since(&self, start: u32) -> u32;
+}
+
+/// A timer, and a pin that is high while it runs, for a power meter or an oscilloscope.
+#[derive(Debug)]
+pub struct Meter<T, P> {
+    /// What counts.
+    pub timer: T,
+    /// What shows it.
+    pub pin: P,
+}
+
+impl<T: Timer, P: OutputPin> Meter<T, P> {
+    /// Does the work; the ticks that it took, and what it gave. That the pin fails spoils no measurement, so it
+    /// is not told.
+    #[inline(always)]
+    pub fn time<R>(&mut self, work: impl FnOnce() -> R) -> (u32, R) {
+        let _ = self.pin.set_high();
+        let start = self.timer.now();
+        let result = work();
+        let ticks = self.timer.since(start);
+        let _ = self.pin.set_low();
+        (ticks, result)
+    }
+}
