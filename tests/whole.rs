@@ -1,1 +1,9 @@
-//! What crosses crates.
+//! What crosses crates: the whole path on a tiny space, and what bad input gets.
+//!
+//! `./ofa test` builds the binary and names it in `OFA_BIN`. Tests that need QEMU or Fashion-MNIST say so when they
+//! are skipped.
+
+mod bad_input;
+mod children;
+mod fixture;
+mod path;

@@ -1,9 +1,12 @@
-//! Judging subnets of a supernet: statistics first, then accuracy.
+//! Judging and shipping subnets of a supernet: statistics first, then accuracy, or the net on its own.
 
+use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
 use crate::dataset::Images;
+use crate::files::Header;
 use crate::space::Arch;
+use crate::subnet::{self, Subnet};
 use crate::supernet::{Statistics, Supernet};
 
 /// Training images over which batch norm statistics are recomputed before a subnet is judged or shipped.
@@ -25,6 +28,16 @@ pub fn pixels(images: &Images, device: Device) -> Tensor {
 pub fn calibrate(supernet: &Supernet, arch: &Arch, train: &Images) -> Statistics {
     let images = train.first(CALIBRATION_IMAGES).resized(arch.resolution);
     supernet.statistics(arch, &pixels(&images, supernet.device()))
+}
+
+/// The subnet on its own, with statistics from `train`.
+///
+/// # Errors
+/// If the space lacks the arch.
+pub fn extract(supernet: &Supernet, arch: &Arch, train: &Images, seed: u64) -> Result<Subnet> {
+    supernet.space().check(arch)?;
+    let header = Header::new(subnet::FORMAT, &supernet.space().hash(), seed);
+    supernet.extract(arch, &calibrate(supernet, arch, train), header)
 }
 
 /// Share of the images, of any size, whose class the subnet names.

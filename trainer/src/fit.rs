@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use tch::nn::{OptimizerConfig, VarStore};
-use tch::{Device, Kind, Tensor, nn, no_grad};
+use tch::{Device, Tensor, nn, no_grad};
 
 use crate::metrics::{kendall_tau, rmse, spearman};
 use crate::predictor::{Dense, features};

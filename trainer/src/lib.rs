@@ -16,6 +16,8 @@ pub mod dataset;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 pub mod files;
+#[cfg(feature = "torch")]
+pub mod fit;
 pub mod metrics;
 pub mod model;
 pub mod onnx;
@@ -27,5 +29,7 @@ pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]
 pub mod supernet;
+#[cfg(feature = "torch")]
+pub mod survey;
 #[cfg(feature = "torch")]
 pub mod train;

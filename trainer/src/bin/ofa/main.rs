@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "torch")]
+mod predictor;
 mod space;
 #[cfg(feature = "torch")]
 mod torch;
@@ -23,6 +25,8 @@ enum Command {
     Space(space::Cmd),
     #[cfg(feature = "torch")]
     Train(train::Cmd),
+    #[cfg(feature = "torch")]
+    Predictor(predictor::Cmd),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
         Command::Space(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Train(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Predictor(cmd) => cmd.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,100 @@
+//! The whole path on a tiny space: every file is made by one command and read by the next.
+
+use serde_json::Value;
+
+use crate::fixture::{Fixture, command, done, has_qemu, ofa, ran, tiny};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn the_steps_one_by_one() {
+    if !has_qemu("the_steps_one_by_one") {
+        return;
+    }
+    let fixture = Fixture::get();
+    let space = tiny("space.toml");
+    let [data, supernet, predictor, table, search, subnet, model] =
+        ["data", "supernet.safetensors", "predictor.onnx", "table.json", "search", "subnet.onnx", "model"]
+            .map(|name| fixture.text(name));
+    let arch = format!("{search}/arch.json");
+    let board = "mps2-an386";
+
+    done(&["measure", "--board", board, "--space", &space, "--out", &table]);
+    let limits = ["--limit", "sram=16k", "--limit", "macs=1M"];
+    let find = ["search", "--space", &space, "--predictor", &predictor, "--table", &table, "--seed", "5"];
+    done(&[&find[..], &limits, &["--out", &search]].concat());
+    let first = std::fs::read(&arch).expect("search wrote it");
+    done(&[&find[..], &limits, &["--out", &search]].concat());
+    assert_eq!(first, std::fs::read(&arch).expect("search wrote it"), "the same for a seed");
+
+    let nothing = ofa(&[&find[..], &["--limit", "latency=1", "--limit", "sram=16k", "--out", &search]].concat());
+    let said = format!("{}{}", nothing.stdout, nothing.stderr);
+    assert_eq!(nothing.code, Some(1), "{said}");
+    assert!(said.contains("latency") && said.contains("nearest"), "{said}");
+
+    done(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &subnet]);
+    done(&["compile", &subnet, "--data", &data, "--table", &table, "--out", &model]);
+    let report = json(&std::fs::read_to_string(format!("{model}/report.json")).expect("compile wrote it"));
+    let accuracy = &report["accuracy"];
+    assert!(accuracy["float"].as_f64() > Some(0.9) && accuracy["int8"].as_f64() > Some(0.9), "{accuracy}");
+
+    let ran = json(&done(&[
+        "run", "--board", board, &model, "--data", &data, "--images", "200", "--table", &table, "--json",
+    ]));
+    assert_eq!(ran["logits_equal_host"], true, "{ran}");
+    assert_eq!(ran["images"], 200);
+    assert!(ran["accuracy_device"].as_f64() > Some(0.9), "{ran}");
+    within("latency", &ran["latency"]["predicted"], &ran["latency"]["measured"], 0.02, 0.0);
+    within("sram", &ran["sram_bytes"]["predicted"], &ran["sram_bytes"]["linked"], 0.05, 1024.0);
+    within("flash", &ran["flash_bytes"]["predicted"], &ran["flash_bytes"]["linked"], 0.05, 1024.0);
+}
+
+#[test]
+fn the_demo_in_small() {
+    if !has_qemu("the_demo_in_small") {
+        return;
+    }
+    let data = Fixture::get().text("data");
+    let (space, recipe) = (tiny("space.toml"), tiny("recipe.toml"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().to_str().expect("a plain name");
+    let arguments = [
+        "demo",
+        "--space",
+        &space,
+        "--recipe",
+        &recipe,
+        "--data",
+        &data,
+        "--samples",
+        "20",
+        "--images",
+        "50",
+        "--out",
+        out,
+    ];
+    let demo = ran(command(&arguments));
+    assert_eq!(demo.code, Some(0), "{}{}", demo.stdout, demo.stderr);
+    let summary = json(&std::fs::read_to_string(folder.path().join("summary.json")).expect("the demo wrote it"));
+    for key in ["train", "predictor", "measure", "search", "extract", "compile", "run"] {
+        assert!(summary["seconds"][key].as_f64() > Some(0.0), "seconds.{key}: {summary}");
+    }
+    for key in ["float", "int8_host", "int8_device", "predicted"] {
+        assert!(summary["accuracy"][key].as_f64() > Some(0.8), "accuracy.{key}: {summary}");
+    }
+    assert_eq!(summary["space"], "tiny");
+    assert_eq!(summary["device"]["board"], "mps2-an386");
+    assert_eq!(summary["device"]["images"], 50);
+    assert_eq!(summary["device"]["logits_equal_host"], true);
+    assert_eq!(summary["latency"]["unit"], "instructions");
+    assert_eq!(summary["table"]["checksums_ok"], true);
+    assert!(summary["latency"]["measured"].as_f64() <= summary["latency"]["limit"].as_f64(), "{summary}");
+}
+
+fn within(what: &str, predicted: &Value, measured: &Value, share: f64, bytes: f64) {
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{what} is {value}"));
+    let (predicted, measured) = (number(predicted), number(measured));
+    assert!((predicted - measured).abs() <= measured * share + bytes, "{what}: {predicted} against {measured}");
+}

@@ -1,0 +1,64 @@
+//! `ofa demo`: the whole path from nothing.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use trainer::board::Board;
+use trainer::dataset::Dataset;
+use trainer::demo::{Demo, run};
+use trainer::recipe::Recipe;
+use trainer::space::Space;
+
+use crate::torch::parse_device;
+
+/// Train, predict, measure, search, extract, compile and run, on Fashion-MNIST and an emulated Cortex-M4.
+#[derive(Args)]
+pub struct Cmd {
+    /// Where all files go.
+    #[arg(long, default_value = "out/demo")]
+    out: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A built-in space or a TOML file.
+    #[arg(long, default_value = "fashion")]
+    space: String,
+    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A built-in recipe (demo, full) or a TOML file.
+    #[arg(long, default_value = "demo")]
+    recipe: String,
+    /// The board to measure and to run on.
+    #[arg(long, default_value = "mps2-an386")]
+    board: String,
+    /// Nets to judge for the predictor.
+    #[arg(long, default_value_t = 100)]
+    samples: usize,
+    /// Validation images to judge each on, at most.
+    #[arg(long, default_value_t = 3000)]
+    validation: usize,
+    /// Test images to run on the board.
+    #[arg(long, default_value_t = 300)]
+    images: usize,
+    /// cpu, or cuda:0.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        run(&Demo {
+            space: Space::load(&self.space)?,
+            recipe: Recipe::load(&self.recipe)?,
+            board: Board::load(&self.board)?,
+            device: parse_device(&self.device)?,
+            dataset: Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?,
+            out: self.out,
+            seed: self.seed,
+            samples: self.samples,
+            validation_images: self.validation,
+            device_images: self.images,
+        })
+    }
+}
