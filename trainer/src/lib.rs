@@ -16,6 +16,7 @@ pub mod dataset;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 pub mod files;
+pub mod float;
 pub mod metrics;
 pub mod model;
 pub mod onnx;
