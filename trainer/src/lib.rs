@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod files;
 #[cfg(feature = "torch")]
 pub mod fit;
+pub mod float;
 pub mod metrics;
 pub mod model;
 pub mod onnx;

@@ -13,6 +13,9 @@ mod read;
 mod wire;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use read::read;
 pub use write::write;
 

@@ -184,7 +184,7 @@ fn activate(activation: Activation, map: &Tensor) -> Tensor {
     match activation {
         Activation::None => map.shallow_clone(),
         Activation::Relu => map.relu(),
-        Activation::Relu6 => map.clamp(0.0, 6.0),
+        Activation::Relu6 => map.relu6(),
         Activation::HSwish => map.hardswish(),
     }
 }
