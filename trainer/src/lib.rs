@@ -12,6 +12,7 @@
 //! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
 //! demo) are absent.
 
+pub mod compile;
 pub mod dataset;
 #[cfg(feature = "torch")]
 pub mod evaluate;
@@ -25,6 +26,7 @@ pub mod onnx;
 pub mod predictor;
 #[cfg(feature = "torch")]
 mod progress;
+pub mod quantise;
 pub mod recipe;
 pub mod space;
 pub mod subnet;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
-use runtime::{Activation, Channel, Layer, Net, Shape, Step};
+use anyhow::{Result, anyhow, bail, ensure};
+use runtime::{Activation, Channel, Layer, Net, Shape, Step, Weights, execute};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Header};
@@ -22,10 +22,10 @@ pub struct Compiled {
     pub header: Header,
     /// The net of the space that it is.
     pub arch: Arch,
-    /// Scores are (int8 − zero) × scale.
-    pub scores: Scores,
     /// Layers with their zero points.
     pub steps: Vec<Step>,
+    /// What each step's output stands for; the last are the scores.
+    pub outputs: Vec<Scale>,
     /// Bias and multiplier of every output channel, in the order of the steps.
     pub channels: Vec<Channel>,
     /// int8 weights in the order of the steps; the content of `weights.bin`.
@@ -33,9 +33,9 @@ pub struct Compiled {
     pub taps: Vec<u8>,
 }
 
-/// What an int8 score stands for.
+/// What a map's int8 stand for: (int8 − zero) × scale.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Scores {
+pub struct Scale {
     /// Real difference of one step.
     pub scale: f32,
     /// The int8 of a real 0.
@@ -49,6 +49,39 @@ impl Compiled {
     /// If the parts don't fit each other.
     pub fn net(&self) -> Result<Net<'_>> {
         Net::new(&self.steps, &self.channels, &self.taps).map_err(|reason| anyhow!("the model is damaged: {reason}"))
+    }
+
+    /// The scores of an image, given as pixels: what every device answers, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Compiled::net`], or if the image has another size.
+    pub fn scores(&self, image: &[u8]) -> Result<Vec<i8>> {
+        let net = self.net()?;
+        let mut arena = vec![0; net.arena_bytes()];
+        place(image, &net, &mut arena)?;
+        Ok(net.run(&mut arena).to_vec())
+    }
+
+    /// The output of each step for an image.
+    ///
+    /// # Errors
+    /// As [`Compiled::scores`].
+    pub fn maps(&self, image: &[u8]) -> Result<Vec<Vec<i8>>> {
+        let net = self.net()?;
+        let mut map = vec![0; net.input().len()];
+        place(image, &net, &mut map)?;
+        let mut weights = (&self.channels[..], &self.taps[..]);
+        let mut maps: Vec<Vec<i8>> = vec![];
+        for step in net.steps() {
+            let (channels, taps) = (weights.0.split_at(step.layer.channels()), weights.1.split_at(step.layer.taps()));
+            weights = (channels.1, taps.1);
+            let mut output = vec![0; step.layer.output().len()];
+            let mut scratch = vec![0; step.layer.scratch_bytes()];
+            let own = Weights { channels: channels.0, taps: taps.0 };
+            execute(step, own, maps.last().unwrap_or(&map), &mut scratch, &mut output);
+            maps.push(output);
+        }
+        Ok(maps)
     }
 
     /// Its layers.
@@ -71,7 +104,10 @@ impl Compiled {
         let space = compiled.header.space.clone();
         compiled.header.expect(&path, FORMAT, &space, MADE_BY)?;
         compiled.taps = files::read(&folder.join("weights.bin"), MADE_BY)?;
-        compiled.net().map_err(|error| anyhow!("{}: {error}; run: {MADE_BY}", folder.display()))?;
+        let net = compiled.net().map_err(|error| anyhow!("{}: {error}; run: {MADE_BY}", folder.display()))?;
+        if net.steps().len() != compiled.outputs.len() {
+            bail!("{}: the model is damaged: a scale is missing; run: {MADE_BY}", path.display());
+        }
         Ok(compiled)
     }
 
@@ -122,6 +158,13 @@ impl Compiled {
 pub fn flash_bytes(layers: &[Layer]) -> usize {
     let weights = |layer: &Layer| layer.taps() + layer.channels() * size_of::<Channel>() + size_of::<Step>();
     layers.iter().map(weights).sum()
+}
+
+/// Puts an image where the net reads it: each pixel less 128.
+fn place(image: &[u8], net: &Net, arena: &mut [i8]) -> Result<()> {
+    ensure!(image.len() == net.input().len(), "the net reads {}, the image has {} values", net.input(), image.len());
+    arena.iter_mut().zip(image).for_each(|(value, &pixel)| *value = (pixel ^ 0x80) as i8);
+    Ok(())
 }
 
 fn literal(layer: &Layer) -> String {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod compile;
 #[cfg(feature = "torch")]
 mod predictor;
 mod space;
@@ -23,6 +24,7 @@ struct Ofa {
 #[derive(Subcommand)]
 enum Command {
     Space(space::Cmd),
+    Compile(compile::Cmd),
     #[cfg(feature = "torch")]
     Train(train::Cmd),
     #[cfg(feature = "torch")]
@@ -32,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Ofa::parse().command {
         Command::Space(cmd) => cmd.run(),
+        Command::Compile(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Train(cmd) => cmd.run(),
         #[cfg(feature = "torch")]

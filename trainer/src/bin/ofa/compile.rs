@@ -1,0 +1,94 @@
+//! `ofa compile`: a float subnet becomes an integer model for firmware.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use trainer::compile::{Report, Settings, compile};
+use trainer::dataset::Dataset;
+use trainer::files;
+use trainer::subnet::Subnet;
+
+/// Quantise a subnet to int8 and write it as Rust source for firmware, with a report.
+#[derive(Args)]
+pub struct Cmd {
+    /// From `ofa extract`.
+    #[arg(default_value = "subnet.onnx")]
+    subnet: PathBuf,
+    /// The folder for model.rs, weights.bin, model.json, golden.json and report.json.
+    #[arg(long, default_value = "model")]
+    out: PathBuf,
+    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Training images from which the ranges of the activations come.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    calibration: u32,
+    /// Which training images.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let subnet = Subnet::load(&self.subnet)?;
+        files::check_writable(&self.out.join("report.json"))?;
+        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
+        let settings = Settings { calibration_images: self.calibration as usize, seed: self.seed, ticks: None };
+        let compilation = compile(&subnet, &dataset, &settings)?;
+        compilation.save(&self.out)?;
+        let report = &compilation.report;
+        let text = if self.json {
+            serde_json::to_string_pretty(report)?
+        } else {
+            format!("{}\n{}", as_text(report), self.out.display())
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+}
+
+fn as_text(report: &Report) -> String {
+    let latency = report.latency.as_ref();
+    let share = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole.max(1.0));
+    let mut lines = vec![format!(
+        "{:>6} {:>9} {:>6} {:>8} {:>8} {:>9}  layer",
+        "MACs",
+        "flash",
+        "",
+        "SRAM",
+        "SNR dB",
+        latency.map_or("", |latency| &latency.unit)
+    )];
+    for layer in &report.layers {
+        let ticks = layer.ticks.map_or(String::new(), |ticks| ticks.to_string());
+        lines.push(format!(
+            "{:>6} {:>9} {:>6} {:>8} {:>8.1} {ticks:>9}  {}",
+            share(layer.macs as f64, report.macs as f64),
+            layer.flash_bytes,
+            share(layer.flash_bytes as f64, report.flash_bytes as f64),
+            layer.arena_bytes,
+            layer.snr_db,
+            layer.layer
+        ));
+    }
+    let accuracy = &report.accuracy;
+    lines.push(format!(
+        "accuracy on {} test images: float {:.2} %, int8 {:.2} %",
+        accuracy.images,
+        100.0 * accuracy.float,
+        100.0 * accuracy.int8
+    ));
+    let latency = latency.map_or(String::new(), |latency| format!(", {} {}", latency.predicted, latency.unit));
+    lines.push(format!(
+        "{:.2} MMAC, {} parameters, {} bytes of SRAM, {} bytes of flash{latency}",
+        report.macs as f64 / 1e6,
+        report.parameters,
+        report.sram_bytes,
+        report.flash_bytes
+    ));
+    lines.join("\n")
+}

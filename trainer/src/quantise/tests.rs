@@ -1,0 +1,57 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::float::FloatNet;
+use crate::space::Space;
+
+/// Smooth random images: noise alone averages to the same grey everywhere.
+fn images(side: u16, channels: u16, count: usize, seed: u64) -> Images {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let small = 8;
+    let labels = vec![0; count];
+    let pixels = (0..count * small * small * usize::from(channels)).map(|_| rng.random()).collect();
+    Images { side: small as u16, channels, pixels, labels }.resized(side)
+}
+
+/// The correlation between float scores and the int8 scores' real values over all images, each class less its mean:
+/// what the images, not the biases, make of the scores.
+fn correlation(subnet: &Subnet, compiled: &Compiled, images: &Images) -> f64 {
+    let net = FloatNet::new(subnet).unwrap();
+    let scale = compiled.outputs[compiled.outputs.len() - 1];
+    let real = |int8: i8| f64::from(i32::from(int8) - i32::from(scale.zero)) * f64::from(scale.scale);
+    let of_all = |scores: &dyn Fn(&[u8]) -> Vec<f64>| {
+        let mut scores: Vec<Vec<f64>> = (0..images.len()).map(|i| scores(images.image(i))).collect();
+        for class in 0..scores[0].len() {
+            let mean = scores.iter().map(|scores| scores[class]).sum::<f64>() / scores.len() as f64;
+            scores.iter_mut().for_each(|scores| scores[class] -= mean);
+        }
+        scores.concat()
+    };
+    let float = of_all(&|image| net.scores(image).unwrap().into_iter().map(f64::from).collect());
+    let int8 = of_all(&|image| compiled.scores(image).unwrap().into_iter().map(real).collect());
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    product(&float, &int8) / (product(&float, &float) * product(&int8, &int8)).sqrt()
+}
+
+#[test]
+fn int8_scores_are_close_to_float_scores() {
+    let spaces = [
+        Space::load("fashion").unwrap(),
+        // Odd maps at every stride, colour, ReLU, a block that does not expand, two linear layers.
+        Space::parse(include_str!("odd.toml"), "odd").unwrap(),
+    ];
+    for space in &spaces {
+        for seed in 0..6 {
+            let arch = space.sample(&mut ChaCha8Rng::seed_from_u64(seed));
+            let mut subnet = Subnet::random(space, &arch, seed);
+            for (i, mean) in subnet.normalisation.mean.iter_mut().enumerate() {
+                *mean += 11.3 * i as f32;
+            }
+            let (side, channels) = (arch.resolution, space.input.channels.0);
+            let compiled = quantise(&subnet, &images(side, channels, 32, seed)).unwrap();
+            let correlation = correlation(&subnet, &compiled, &images(side, channels, 32, seed + 100));
+            assert!(correlation > 0.97, "{} {seed}: {correlation}", space.name);
+        }
+    }
+}
