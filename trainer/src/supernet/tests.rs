@@ -4,7 +4,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Supernet;
 use crate::dataset::{Dataset, Images, Normalisation};
-use crate::evaluate::{accuracy, calibrate};
+use crate::evaluate::{accuracy, calibrate, pixels};
+use crate::files::Header;
+use crate::float::FloatNet;
 use crate::recipe::Recipe;
 use crate::space::{Arch, BlockArch, Space};
 use crate::train::train;
@@ -84,6 +86,28 @@ fn statistics_of_a_batch_reproduce_what_training_saw() {
     // Training divides by n, statistics by n − 1: with 16 images of at least 3×3 pixels the two are close, not equal.
     let scale = trained.abs().max().double_value(&[]);
     assert!(difference(&trained, &predicted) < 0.05 * scale);
+}
+
+/// Through ONNX and tract, which share no code with the supernet.
+#[test]
+fn an_extracted_subnet_gives_the_supernets_scores() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let space = Space::load("fashion").unwrap();
+    let supernet = random_supernet(&space, &mut rng);
+    let random = (0..4).map(|_| space.sample(&mut rng)).collect::<Vec<_>>();
+    for arch in [space.smallest(), space.largest()].iter().chain(&random) {
+        let side = arch.resolution;
+        let values = (0..8 * usize::from(side).pow(2)).map(|_| rng.random()).collect();
+        let images = Images { side, channels: 1, pixels: values, labels: vec![0; 8] };
+        let statistics = supernet.statistics(arch, &pixels(&images, Device::Cpu));
+        let expected = supernet.predict(arch, &pixels(&images, Device::Cpu), &statistics);
+        let subnet = supernet.extract(arch, &statistics, Header::new("test", &space.hash(), 0)).unwrap();
+        let net = FloatNet::new(&subnet).unwrap();
+        let scores: Vec<f32> = (0..8).flat_map(|i| net.scores(images.image(i)).unwrap()).collect();
+        let scores = Tensor::from_slice(&scores).view([8, -1]);
+        assert!(difference(&scores, &expected) < 1e-4, "{arch:?}: {}", difference(&scores, &expected));
+        assert!(expected.std(true).double_value(&[]) > 1e-2, "scores that differ from each other");
+    }
 }
 
 #[test]
