@@ -12,18 +12,27 @@
 //! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
 //! demo) are absent.
 
+pub mod bench;
+pub mod board;
+mod child;
 pub mod dataset;
+pub mod device;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 pub mod files;
+pub mod firmware;
+pub mod link;
+pub mod measure;
 pub mod metrics;
 pub mod model;
 #[cfg(feature = "torch")]
 mod progress;
 pub mod recipe;
+pub mod run;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]
 pub mod supernet;
+pub mod table;
 #[cfg(feature = "torch")]
 pub mod train;

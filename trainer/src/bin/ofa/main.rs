@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod measure;
+mod progress;
+mod run;
 mod space;
 #[cfg(feature = "torch")]
 mod torch;
@@ -20,6 +24,9 @@ struct Ofa {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Cmd),
+    Measure(measure::Cmd),
+    Run(run::Cmd),
     Space(space::Cmd),
     #[cfg(feature = "torch")]
     Train(train::Cmd),
@@ -27,6 +34,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Ofa::parse().command {
+        Command::Bench(cmd) => cmd.run(),
+        Command::Measure(cmd) => cmd.run(),
+        Command::Run(cmd) => cmd.run(),
         Command::Space(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Train(cmd) => cmd.run(),
