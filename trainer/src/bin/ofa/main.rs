@@ -4,9 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod compile;
+mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
+mod progress;
+mod run;
 mod space;
 #[cfg(feature = "torch")]
 mod torch;
@@ -24,21 +28,27 @@ struct Ofa {
 #[derive(Subcommand)]
 enum Command {
     Space(space::Cmd),
-    Compile(compile::Cmd),
     #[cfg(feature = "torch")]
     Train(train::Cmd),
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
+    Measure(measure::Cmd),
+    Compile(compile::Cmd),
+    Run(run::Cmd),
+    Bench(bench::Cmd),
 }
 
 fn main() -> ExitCode {
     let done = match Ofa::parse().command {
         Command::Space(cmd) => cmd.run(),
-        Command::Compile(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Train(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
+        Command::Measure(cmd) => cmd.run(),
+        Command::Compile(cmd) => cmd.run(),
+        Command::Run(cmd) => cmd.run(),
+        Command::Bench(cmd) => cmd.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
