@@ -28,6 +28,7 @@ pub mod predictor;
 mod progress;
 pub mod quantise;
 pub mod recipe;
+pub mod search;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]
