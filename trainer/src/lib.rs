@@ -17,6 +17,8 @@ pub mod board;
 mod child;
 pub mod compile;
 pub mod dataset;
+#[cfg(feature = "torch")]
+pub mod demo;
 pub mod device;
 #[cfg(feature = "torch")]
 pub mod evaluate;
@@ -36,6 +38,7 @@ mod progress;
 pub mod quantise;
 pub mod recipe;
 pub mod run;
+pub mod search;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]

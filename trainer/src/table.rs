@@ -185,7 +185,8 @@ impl LatencyTable {
         files::write(path, self.to_json()?.as_bytes())
     }
 
-    fn entry(&self, layer: &Layer) -> Option<&Entry> {
+    /// What came of a layer; `None` if it is not in the table.
+    pub fn entry(&self, layer: &Layer) -> Option<&Entry> {
         let found = self.layers.binary_search_by_key(layer, |entry| entry.layer);
         found.ok().map(|i| &self.layers[i])
     }

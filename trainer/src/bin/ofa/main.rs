@@ -6,6 +6,10 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod compile;
+#[cfg(feature = "torch")]
+mod demo;
+#[cfg(feature = "torch")]
+mod extract;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
@@ -33,9 +37,13 @@ enum Command {
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    #[cfg(feature = "torch")]
+    Extract(extract::Cmd),
     Compile(compile::Cmd),
     Run(run::Cmd),
     Bench(bench::Cmd),
+    #[cfg(feature = "torch")]
+    Demo(demo::Cmd),
 }
 
 fn main() -> ExitCode {
@@ -46,9 +54,13 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Extract(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
         Command::Run(cmd) => cmd.run(),
         Command::Bench(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Demo(cmd) => cmd.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,188 @@
+//! All steps in a row, each timed: from a dataset to the subnet on the board, predicted beside measured.
+
+mod summary;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tch::Device;
+
+use crate::board::Board;
+use crate::compile::{self, compile};
+use crate::dataset::Dataset;
+use crate::evaluate::{accuracy, calibrate, extract};
+use crate::files;
+use crate::measure::{self, measure};
+use crate::predictor::Predictor;
+use crate::recipe::Recipe;
+use crate::run::run as run_on_board;
+use crate::search::{Costs, Limits, search};
+use crate::space::{Arch, Space};
+use crate::survey;
+use crate::train::train;
+use summary::{Net, Seconds, Summary};
+
+/// Limits of the search, as shares of what the largest net costs.
+const LATENCY_SHARE: f64 = 0.4;
+const SRAM_SHARE: f64 = 0.7;
+
+/// Nets drawn at most until one meets the limits.
+const DRAWS: usize = 10_000;
+
+/// What the demo runs on.
+pub struct Demo {
+    /// The nets.
+    pub space: Space,
+    /// How they are trained.
+    pub recipe: Recipe,
+    /// The images.
+    pub dataset: Dataset,
+    /// What the net is for.
+    pub board: Board,
+    /// Where to train.
+    pub device: Device,
+    /// Where all files go.
+    pub out: PathBuf,
+    /// Of every step.
+    pub seed: u64,
+    /// Nets to judge for the predictor.
+    pub samples: usize,
+    /// Validation images to judge each on, at most.
+    pub validation_images: usize,
+    /// Test images to run on the board.
+    pub device_images: usize,
+}
+
+/// Runs every step, prints a line for each and a table at the end, and leaves `summary.json` beside the files.
+///
+/// # Errors
+/// What a step returns; or if the device's scores are not the host's.
+pub fn run(demo: &Demo) -> Result<()> {
+    let Demo { space, dataset, board, out, seed, .. } = demo;
+    let path = |name: &str| out.join(name);
+    files::check_writable(&path("summary.json"))?;
+    println!("ofa demo: space {}, board {}, seed {seed}, into {}", space.name, board.name, out.display());
+    let mut seconds = Seconds::default();
+
+    let supernet = seconds.time("train", || {
+        let mut ends = String::new();
+        let supernet = train(space, &demo.recipe, dataset, demo.device, *seed, |phase| {
+            ends = format!("largest net {:.1} %, smallest {:.1} %", phase.largest * 100.0, phase.smallest * 100.0);
+        })?;
+        supernet.save(&path("supernet.safetensors"), *seed)?;
+        Ok((supernet, format!("{} steps; on validation images: {ends}", demo.recipe.steps())))
+    })?;
+
+    let predictor = seconds.time("predictor", || {
+        let validation = dataset.validation.first(demo.validation_images);
+        let survey = survey::run(&supernet, &dataset.train, &validation, demo.samples, *seed)?;
+        survey.save(&path("predictor.onnx"))?;
+        let report = &survey.report;
+        let line = format!(
+            "{} nets judged; on {} held out, spanning {:.1} to {:.1} %: RMSE {:.2} points, tau {:.2}",
+            survey.samples.len(),
+            report.held_out,
+            report.span[0] * 100.0,
+            report.span[1] * 100.0,
+            report.rmse * 100.0,
+            report.kendall_tau
+        );
+        Ok((Predictor::load(&path("predictor.onnx"), space)?, line))
+    })?;
+
+    let table = seconds.time("measure", || {
+        let layers = space.distinct_layers();
+        let settings = measure::Settings { seed: *seed, runs: 3, boards: 0 };
+        let table = measure(board, space, &layers, settings, &|| {})?;
+        table.save(&path(&format!("latency/{}.json", board.name)))?;
+        Ok((table, format!("{} layers, every checksum equals the host's", layers.len())))
+    })?;
+
+    let costs = Costs::from_table(space, &table)?;
+    let limits = limits(space, &costs)?;
+    let found = seconds.time("search", || {
+        let found = search(space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(*seed))?;
+        files::write_json(&path("front.json"), &found.front(space, *seed, &costs))?;
+        files::write_json(&path("arch.json"), &found.choice(space, *seed, &costs, &limits))?;
+        let limits: Vec<_> = limits.iter().map(|(quantity, limit)| format!("{quantity}={limit}")).collect();
+        let line = format!("the best of {} nets looked at, within {}", found.evaluated, limits.join(", "));
+        Ok((found, line))
+    })?;
+    let arch = &found.best.arch;
+
+    let subnet = seconds.time("extract", || {
+        let subnet = extract(&supernet, arch, &dataset.train, *seed)?;
+        subnet.save(&path("subnet.onnx"))?;
+        Ok((subnet, "subnet.onnx".into()))
+    })?;
+
+    let compiled = seconds.time("compile", || {
+        let of = |layer: &runtime::Layer| table.ticks(layer);
+        let ticks = Some(compile::Ticks { unit: &table.provenance.unit, of: &of });
+        let settings = compile::Settings { calibration_images: 512, seed: *seed, ticks };
+        let compiled = compile(&subnet, dataset, &settings)?;
+        compiled.save(&path("model"))?;
+        let accuracy = &compiled.report.accuracy;
+        let line = format!(
+            "float {:.2} %, int8 {:.2} % of {} test images",
+            accuracy.float * 100.0,
+            accuracy.int8 * 100.0,
+            accuracy.images
+        );
+        Ok((compiled, line))
+    })?;
+
+    let report = seconds.time("run", || {
+        let images = dataset.test.first(demo.device_images).resized(arch.resolution);
+        let report = run_on_board(board, &compiled.model, &images, Some(&table), 0, &|| {})?;
+        let equal = if report.logits_equal_host { "every score equals the host's" } else { "scores DIFFER" };
+        Ok((report, format!("{} test images on {}: {equal}", images.len(), board.name)))
+    })?;
+
+    let net = |name, arch: &Arch| -> Result<Net> {
+        let predicted = predictor.predict(std::slice::from_ref(arch))?[0];
+        let judged = accuracy(&supernet, arch, &calibrate(&supernet, arch, &dataset.train), &dataset.test);
+        Net::new(name, space, arch, &costs, predicted.into(), judged)
+    };
+    let nets = [
+        net("chosen", arch)?,
+        net("largest", &space.largest())?,
+        net("random", &random(space, &costs, &limits, *seed)?)?,
+    ];
+    let summary = Summary::new(demo, &found, &limits, table.layers.len(), &compiled.report, &report, seconds);
+    files::write_json(&path("summary.json"), &summary)?;
+    println!("\n{}", summary.table(&nets));
+    println!("\n{}", path("summary.json").display());
+    if !report.logits_equal_host {
+        bail!("the scores on {} are not this host's; ofa run names the first", board.name);
+    }
+    Ok(())
+}
+
+/// Round numbers that the largest net misses.
+fn limits(space: &Space, costs: &Costs) -> Result<Limits> {
+    let largest = costs.of(&space.layers(&space.largest())).context("the board refuses a layer of the largest net")?;
+    let share = |cost: u64, share: f64| round((cost as f64 * share) as u64);
+    Ok(Limits {
+        latency: largest.latency.map(|latency| share(latency, LATENCY_SHARE)),
+        sram: Some(share(largest.sram_bytes, SRAM_SHARE)),
+        ..Limits::default()
+    })
+}
+
+/// To two digits, downwards.
+fn round(number: u64) -> u64 {
+    let unit = 10_u64.pow(number.max(1).ilog10().saturating_sub(1));
+    number / unit * unit
+}
+
+/// The first net drawn evenly that meets the limits.
+fn random(space: &Space, costs: &Costs, limits: &Limits, seed: u64) -> Result<Arch> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draws = (0..DRAWS).map(|_| space.sample(&mut rng));
+    draws
+        .find(|arch| limits.excess(costs.of(&space.layers(arch)).as_ref()) <= 1.0)
+        .with_context(|| format!("of {DRAWS} nets drawn evenly none meets the limits"))
+}

@@ -1,0 +1,204 @@
+//! What the demo leaves: `summary.json`, and the same for people.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use runtime::Layer;
+use serde::Serialize;
+
+use super::Demo;
+use crate::compile;
+use crate::run::{Bytes, RunReport};
+use crate::search::{Cost, Costs, Found, Limits};
+use crate::space::{Arch, Space};
+
+/// Seconds of each step.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct Seconds(serde_json::Map<String, serde_json::Value>);
+
+impl Seconds {
+    /// Does a step, which returns its result and what is to be said of it.
+    pub fn time<R>(&mut self, step: &str, work: impl FnOnce() -> Result<(R, String)>) -> Result<R> {
+        let start = Instant::now();
+        let (result, line) = work()?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("  {step:10} {seconds:6.1} s   {line}");
+        self.0.insert(step.into(), ((seconds * 1e3).round() / 1e3).into());
+        Ok(result)
+    }
+
+    fn sum(&self) -> f64 {
+        self.0.values().filter_map(serde_json::Value::as_f64).sum()
+    }
+}
+
+/// The content of `summary.json`.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    seed: u64,
+    space: String,
+    arch: Arch,
+    seconds: Seconds,
+    accuracy: Accuracy,
+    device: Device,
+    latency: Latency,
+    sram_bytes: Bytes,
+    flash_bytes: Bytes,
+    table: Table,
+}
+
+#[derive(Serialize)]
+struct Accuracy {
+    float: f64,
+    int8_host: f64,
+    int8_device: f64,
+    predicted: f64,
+}
+
+#[derive(Serialize)]
+struct Device {
+    board: String,
+    images: usize,
+    logits_equal_host: bool,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    unit: String,
+    predicted: Option<u64>,
+    measured: u64,
+    limit: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Table {
+    layers: usize,
+    checksums_ok: bool,
+}
+
+/// One column of the table.
+pub(super) struct Net {
+    name: &'static str,
+    resolution: u16,
+    blocks: usize,
+    macs: u64,
+    parameters: usize,
+    predicted: f64,
+    judged: f64,
+    cost: Cost,
+}
+
+impl Net {
+    /// `predicted` and `judged` are its accuracies by the predictor and, on the test images, by the supernet.
+    pub fn new(
+        name: &'static str,
+        space: &Space,
+        arch: &Arch,
+        costs: &Costs,
+        predicted: f64,
+        judged: f64,
+    ) -> Result<Self> {
+        let layers = space.layers(arch);
+        Ok(Self {
+            name,
+            resolution: arch.resolution,
+            blocks: arch.stages.iter().map(Vec::len).sum(),
+            macs: layers.iter().map(Layer::macs).sum(),
+            parameters: layers.iter().map(Layer::parameters).sum(),
+            predicted,
+            judged,
+            cost: costs.of(&layers).context("the board refuses a layer")?,
+        })
+    }
+}
+
+impl Summary {
+    pub fn new(
+        demo: &Demo,
+        found: &Found,
+        limits: &Limits,
+        layers: usize,
+        compiled: &compile::Report,
+        run: &RunReport,
+        seconds: Seconds,
+    ) -> Self {
+        Self {
+            seed: demo.seed,
+            space: demo.space.name.clone(),
+            arch: found.best.arch.clone(),
+            seconds,
+            accuracy: Accuracy {
+                float: compiled.accuracy.float,
+                int8_host: compiled.accuracy.int8,
+                int8_device: run.accuracy_device,
+                predicted: found.best.accuracy.into(),
+            },
+            device: Device { board: run.board.clone(), images: run.images, logits_equal_host: run.logits_equal_host },
+            latency: Latency {
+                unit: run.latency.unit.clone(),
+                predicted: run.latency.predicted,
+                measured: run.latency.measured.into(),
+                limit: limits.latency,
+            },
+            sram_bytes: run.sram_bytes,
+            flash_bytes: run.flash_bytes,
+            // A table with a wrong checksum is never made: measuring refuses it.
+            table: Table { layers, checksums_ok: true },
+        }
+    }
+
+    /// The chosen net beside the others, for people. What was measured, was measured on the chosen net alone.
+    pub fn table(&self, nets: &[Net]) -> String {
+        let all = |cell: &dyn Fn(&Net) -> String| nets.iter().map(cell).collect::<Vec<_>>();
+        let Device { board, images, .. } = &self.device;
+        let rows = [
+            (String::new(), all(&|net| net.name.into())),
+            ("resolution".into(), all(&|net| format!("{0}x{0}", net.resolution))),
+            ("blocks".into(), all(&|net| net.blocks.to_string())),
+            ("MMAC".into(), all(&|net| format!("{:.2}", net.macs as f64 / 1e6))),
+            ("parameters".into(), all(&|net| thousands(net.parameters as u64))),
+            ("accuracy, predicted".into(), all(&|net| percent(net.predicted))),
+            ("  float, all test images".into(), all(&|net| percent(net.judged))),
+            ("  int8, all test images".into(), vec![percent(self.accuracy.int8_host)]),
+            (format!("  int8, {images} images on {board}"), vec![percent(self.accuracy.int8_device)]),
+            (
+                format!("{}, predicted", self.latency.unit),
+                all(&|net| net.cost.latency.map_or(String::new(), thousands)),
+            ),
+            ("  measured".into(), vec![thousands(self.latency.measured)]),
+            ("bytes of SRAM, predicted".into(), all(&|net| thousands(net.cost.sram_bytes))),
+            ("  linked".into(), vec![thousands(self.sram_bytes.linked as u64)]),
+            ("bytes of flash, predicted".into(), all(&|net| thousands(net.cost.flash_bytes))),
+            ("  linked".into(), vec![thousands(self.flash_bytes.linked as u64)]),
+        ];
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let line = |(name, cells): &(String, Vec<String>)| {
+            let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
+            format!("{name:width$}{cells}")
+        };
+        let lines: Vec<_> = rows.iter().map(line).collect();
+        format!("{}\n\n{:.0} seconds in all", lines.join("\n"), self.seconds.sum())
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// `1 234 567`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_parted() {
+        assert_eq!([0, 999, 1000, 12_345_678].map(thousands), ["0", "999", "1 000", "12 345 678"]);
+    }
+}

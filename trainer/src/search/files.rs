@@ -1,0 +1,94 @@
+//! `arch.json`, the net that was chosen, and `front.json`, what there was to choose from.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Cost, Costs, Found, Limits, Net};
+use crate::files::{self, Header};
+use crate::space::{Arch, Space};
+
+/// Format name of `arch.json`.
+pub const ARCH_FORMAT: &str = "ofa-arch";
+/// Format name of `front.json`.
+pub const FRONT_FORMAT: &str = "ofa-front";
+
+const MADE_BY: &str = "ofa search";
+
+/// `arch.json`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The space and the search's seed.
+    pub header: Header,
+    /// The chosen net.
+    pub arch: Arch,
+    /// Predicted, as a share of 1.
+    pub accuracy: f32,
+    /// Predicted; `None` without a latency table.
+    pub latency: Option<Latency>,
+    /// Of the arena.
+    pub sram_bytes: u64,
+    /// Of the net and, with a latency table, the code that runs it.
+    pub flash_bytes: u64,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+}
+
+/// Ticks of one image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// What a tick is.
+    pub unit: String,
+    /// The sum of the layers in the table.
+    pub predicted: u64,
+    /// The most that was allowed.
+    pub limit: Option<u64>,
+}
+
+/// `front.json`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Front {
+    /// The space and the search's seed.
+    pub header: Header,
+    /// What a tick is, where there is a latency table.
+    pub unit: Option<String>,
+    /// The most accurate first. They need not fit the limits.
+    pub nets: Vec<Net>,
+}
+
+impl Choice {
+    /// Reads `arch.json`.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the file, or that it was made for another space.
+    pub fn load(path: &Path, space: &Space) -> Result<Self> {
+        let choice: Self = files::read_json(path, MADE_BY)?;
+        choice.header.expect(path, ARCH_FORMAT, &space.hash(), MADE_BY)?;
+        space.check(&choice.arch).with_context(|| format!("{} is damaged; run: {MADE_BY}", path.display()))?;
+        Ok(choice)
+    }
+}
+
+impl Found {
+    /// The content of `arch.json`.
+    ///
+    /// # Panics
+    /// If the best net has no cost, which [`super::search`] sees to.
+    pub fn choice(&self, space: &Space, seed: u64, costs: &Costs, limits: &Limits) -> Choice {
+        let Net { arch, accuracy, cost } = self.best.clone();
+        let Cost { latency, sram_bytes, flash_bytes, macs } = cost.expect("a net that fits has a cost");
+        let unit = costs.unit().map(Into::into);
+        let latency = latency.zip(unit).map(|(predicted, unit)| Latency { unit, predicted, limit: limits.latency });
+        let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
+        Choice { header, arch, accuracy, latency, sram_bytes, flash_bytes, macs }
+    }
+
+    /// The content of `front.json`.
+    pub fn front(&self, space: &Space, seed: u64, costs: &Costs) -> Front {
+        let header = Header::new(FRONT_FORMAT, &space.hash(), seed);
+        Front { header, unit: costs.unit().map(Into::into), nets: self.front.clone() }
+    }
+}
