@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use trainer::compile::{Report, Settings, compile};
+use runtime::Layer;
+use trainer::compile::{Report, Settings, Ticks, compile};
 use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::subnet::Subnet;
+use trainer::table::LatencyTable;
 
 /// Quantise a subnet to int8 and write it as Rust source for firmware, with a report.
 #[derive(Args)]
@@ -25,6 +27,9 @@ pub struct Cmd {
     /// Training images from which the ranges of the activations come.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     calibration: u32,
+    /// From `ofa measure`: the report then has each layer's latency.
+    #[arg(long)]
+    table: Option<PathBuf>,
     /// Which training images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -38,7 +43,10 @@ impl Cmd {
         let subnet = Subnet::load(&self.subnet)?;
         files::check_writable(&self.out.join("report.json"))?;
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
-        let settings = Settings { calibration_images: self.calibration as usize, seed: self.seed, ticks: None };
+        let table = self.table.map(|path| LatencyTable::load_for(&path, &subnet.header.space, "SPACE")).transpose()?;
+        let of = |layer: &Layer| table.as_ref().and_then(|table| table.ticks(layer));
+        let ticks = table.as_ref().map(|table| Ticks { unit: &table.provenance.unit, of: &of });
+        let settings = Settings { calibration_images: self.calibration as usize, seed: self.seed, ticks };
         let compilation = compile(&subnet, &dataset, &settings)?;
         compilation.save(&self.out)?;
         let report = &compilation.report;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use trainer::search::Infeasible;
 
 mod bench;
 mod compile;
@@ -15,6 +16,7 @@ mod measure;
 mod predictor;
 mod progress;
 mod run;
+mod search;
 mod space;
 #[cfg(feature = "torch")]
 mod torch;
@@ -37,6 +39,7 @@ enum Command {
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    Search(search::Cmd),
     #[cfg(feature = "torch")]
     Extract(extract::Cmd),
     Compile(compile::Cmd),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Extract(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line on stderr. A reader that has gone away is no error.
+/// One line on stderr, and the exit code. A reader that has gone away is no error.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
@@ -77,5 +81,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(2)
+    ExitCode::from(if error.is::<Infeasible>() { 1 } else { 2 })
 }

@@ -1,0 +1,87 @@
+//! `ofa search`: the best net within limits.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use trainer::files;
+use trainer::predictor::Predictor;
+use trainer::search::{Choice, Costs, Limits, search};
+use trainer::space::Space;
+use trainer::table::LatencyTable;
+
+/// Find the most accurate net that fits a board.
+///
+/// Exit code 1: no net fits; the message says which limit excludes how many, and what the nearest net needs.
+#[derive(Args)]
+pub struct Cmd {
+    /// A built-in space or a TOML file.
+    #[arg(long, default_value = "fashion")]
+    space: String,
+    /// From `ofa predictor`.
+    #[arg(long, default_value = "predictor.onnx")]
+    predictor: PathBuf,
+    /// From `ofa measure`; without it there is no latency, and flash is the net's alone.
+    #[arg(long)]
+    table: Option<PathBuf>,
+    /// The most that a net may cost: latency, sram, flash or macs, such as sram=64k. Repeat it for several.
+    /// k and M are 1024 and 1024² for bytes, 1000 and 1000² for the others; a latency counts in the table's unit.
+    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    limits: Vec<String>,
+    /// The folder for arch.json and front.json.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print arch.json.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let space = Space::load(&self.space)?;
+        let table = self.table.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
+        let unit = table.as_ref().map(|table| table.provenance.unit.as_str());
+        let limits = Limits::parse(self.limits.iter().map(String::as_str), unit)?;
+        let predictor = Predictor::load(&self.predictor, &space)?;
+        let costs = table.as_ref().map_or(Ok(Costs::without_board()), |table| Costs::from_table(&space, table))?;
+        files::check_writable(&self.out.join("arch.json"))?;
+        let found = search(&space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(self.seed))?;
+        let choice = found.choice(&space, self.seed, &costs, &limits);
+        files::write_json(&self.out.join("front.json"), &found.front(&space, self.seed, &costs))?;
+        files::write_json(&self.out.join("arch.json"), &choice)?;
+        let text = if self.json {
+            serde_json::to_string_pretty(&choice)?
+        } else {
+            let front = found.front.len();
+            format!(
+                "{}\nof {} nets looked at, {front} on the Pareto front\n{}",
+                as_text(&choice),
+                found.evaluated,
+                self.out.join("arch.json").display()
+            )
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+}
+
+fn as_text(choice: &Choice) -> String {
+    let arch = &choice.arch;
+    let mut lines = vec![format!("{0}x{0} pixels; blocks as kernel/expand ratio", arch.resolution)];
+    for (i, blocks) in arch.stages.iter().enumerate() {
+        let blocks: Vec<_> = blocks.iter().map(|block| format!("{}/{}", block.kernel, block.expand)).collect();
+        lines.push(format!("  stage {i}   {}", blocks.join("  ")));
+    }
+    lines.push(format!("  accuracy  {:.2} %, predicted", 100.0 * choice.accuracy));
+    if let Some(latency) = &choice.latency {
+        lines.push(format!("  latency   {} {}", latency.predicted, latency.unit));
+    }
+    lines.push(format!("  SRAM      {} bytes", choice.sram_bytes));
+    lines.push(format!("  flash     {} bytes", choice.flash_bytes));
+    lines.push(format!("  MACs      {:.2} M", choice.macs as f64 / 1e6));
+    lines.join("\n")
+}
