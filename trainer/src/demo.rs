@@ -16,6 +16,7 @@ use crate::evaluate::{accuracy, calibrate, extract};
 use crate::files;
 use crate::measure::{self, measure};
 use crate::predictor::Predictor;
+use crate::progress::with_progress;
 use crate::recipe::Recipe;
 use crate::run::run as run_on_board;
 use crate::search::{Costs, Limits, search};
@@ -95,7 +96,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     let table = seconds.time("measure", || {
         let layers = space.distinct_layers();
         let settings = measure::Settings { seed: *seed, runs: 3, boards: 0 };
-        let table = measure(board, space, &layers, settings, &|| {})?;
+        let table = with_progress("measure", layers.len(), |done| measure(board, space, &layers, settings, done))?;
         table.save(&path(&format!("latency/{}.json", board.name)))?;
         Ok((table, format!("{} layers, every checksum equals the host's", layers.len())))
     })?;
@@ -136,7 +137,8 @@ pub fn run(demo: &Demo) -> Result<()> {
 
     let report = seconds.time("run", || {
         let images = dataset.test.first(demo.device_images).resized(arch.resolution);
-        let report = run_on_board(board, &compiled.model, &images, Some(&table), 0, &|| {})?;
+        let run = |done: &(dyn Fn() + Sync)| run_on_board(board, &compiled.model, &images, Some(&table), 0, done);
+        let report = with_progress("run", images.len(), run)?;
         let equal = if report.logits_equal_host { "every score equals the host's" } else { "scores DIFFER" };
         Ok((report, format!("{} test images on {}: {equal}", images.len(), board.name)))
     })?;

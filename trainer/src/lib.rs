@@ -33,8 +33,7 @@ pub mod metrics;
 pub mod model;
 pub mod onnx;
 pub mod predictor;
-#[cfg(feature = "torch")]
-mod progress;
+pub mod progress;
 pub mod quantise;
 pub mod recipe;
 pub mod run;

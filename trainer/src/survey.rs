@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use indicatif::ProgressIterator;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use crate::evaluate::{accuracy, calibrate};
 use crate::files::{self, Header};
 use crate::fit::{FitReport, fit};
 use crate::predictor::{self, Dense, features};
+use crate::progress::with_progress;
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
 
@@ -103,14 +103,15 @@ pub(crate) fn draw(space: &Space, count: usize, rng: &mut impl Rng) -> Vec<Arch>
 
 /// Judges each arch with statistics of its own.
 fn judge(supernet: &Supernet, archs: Vec<Arch>, train: &Images, validation: &Images) -> Vec<Sample> {
-    let style = indicatif::ProgressStyle::with_template("  judging nets {bar:24} {pos}/{len}, {eta} left")
-        .expect("the template is valid");
-    let judge = |arch: Arch| {
-        let statistics = calibrate(supernet, &arch, train);
-        let accuracy = accuracy(supernet, &arch, &statistics, validation);
-        Sample { arch, accuracy }
-    };
-    archs.into_iter().progress_with_style(style).map(judge).collect()
+    with_progress("judge", archs.len(), |done| {
+        let judge = |arch: Arch| {
+            let statistics = calibrate(supernet, &arch, train);
+            let accuracy = accuracy(supernet, &arch, &statistics, validation);
+            done();
+            Sample { arch, accuracy }
+        };
+        archs.into_iter().map(judge).collect()
+    })
 }
 
 #[cfg(test)]

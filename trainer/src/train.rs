@@ -1,5 +1,7 @@
 //! Training a supernet by progressive shrinking (once-for-all, section 3.3).
 
+mod bar;
+
 use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
@@ -13,10 +15,10 @@ use tch::{Device, Kind, Tensor, nn};
 
 use crate::dataset::{Dataset, Images};
 use crate::evaluate::{accuracy, calibrate};
-use crate::progress::TrainingBar;
 use crate::recipe::{Phase, Recipe};
 use crate::space::{Arch, Space, pick};
 use crate::supernet::{Statistics, Supernet};
+use bar::TrainingBar;
 
 /// Validation images on which the ends of the space are judged after a phase.
 const JUDGED_IMAGES: usize = 2000;

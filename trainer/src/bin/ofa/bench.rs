@@ -10,7 +10,7 @@ use trainer::bench::{self, Problem};
 use trainer::board::Board;
 use trainer::files;
 
-use crate::progress::with_progress;
+use trainer::progress::with_progress;
 
 /// Time the runtime on a board.
 #[derive(Args)]

@@ -14,7 +14,6 @@ mod extract;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
-mod progress;
 mod run;
 mod search;
 mod space;

@@ -13,7 +13,7 @@ use trainer::measure::{Settings, measure};
 use trainer::space::Space;
 use trainer::table::{LatencyTable, Outcome};
 
-use crate::progress::with_progress;
+use trainer::progress::with_progress;
 
 /// Measure every layer of a space on a board, and compare every output with this host's.
 #[derive(Args)]

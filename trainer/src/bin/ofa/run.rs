@@ -11,7 +11,7 @@ use trainer::model::Compiled;
 use trainer::run::{Difference, RunReport, run};
 use trainer::table::LatencyTable;
 
-use crate::progress::with_progress;
+use trainer::progress::with_progress;
 
 /// Run a compiled net on a board: predicted beside measured, every score beside this host's.
 #[derive(Args)]
