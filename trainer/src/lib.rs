@@ -12,14 +12,21 @@
 //! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
 //! demo) are absent.
 
+pub mod bench;
+pub mod board;
+mod child;
 pub mod compile;
 pub mod dataset;
+pub mod device;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 pub mod files;
+pub mod firmware;
 #[cfg(feature = "torch")]
 pub mod fit;
 pub mod float;
+pub mod link;
+pub mod measure;
 pub mod metrics;
 pub mod model;
 pub mod onnx;
@@ -28,11 +35,13 @@ pub mod predictor;
 mod progress;
 pub mod quantise;
 pub mod recipe;
+pub mod run;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]
 pub mod supernet;
 #[cfg(feature = "torch")]
 pub mod survey;
+pub mod table;
 #[cfg(feature = "torch")]
 pub mod train;

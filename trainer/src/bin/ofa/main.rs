@@ -4,9 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod compile;
+mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
+mod progress;
+mod run;
 mod space;
 #[cfg(feature = "torch")]
 mod torch;
@@ -23,6 +27,9 @@ struct Ofa {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Cmd),
+    Measure(measure::Cmd),
+    Run(run::Cmd),
     Space(space::Cmd),
     Compile(compile::Cmd),
     #[cfg(feature = "torch")]
@@ -33,6 +40,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Ofa::parse().command {
+        Command::Bench(cmd) => cmd.run(),
+        Command::Measure(cmd) => cmd.run(),
+        Command::Run(cmd) => cmd.run(),
         Command::Space(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
         #[cfg(feature = "torch")]

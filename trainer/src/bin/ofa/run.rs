@@ -1,0 +1,111 @@
+//! `ofa run`: a compiled net on a board.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use trainer::board::Board;
+use trainer::dataset::Dataset;
+use trainer::model::Compiled;
+use trainer::run::{Difference, RunReport, run};
+use trainer::table::LatencyTable;
+
+use crate::progress::with_progress;
+
+/// Run a compiled net on a board: predicted beside measured, every score beside this host's.
+#[derive(Args)]
+pub struct Cmd {
+    /// The folder that `ofa compile` wrote.
+    model: PathBuf,
+    /// A folder of boards/.
+    #[arg(long)]
+    board: String,
+    /// How many of the test images.
+    #[arg(long, default_value_t = 200)]
+    images: usize,
+    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The table to predict from [default: latency/BOARD.json, if there is one].
+    #[arg(long)]
+    table: Option<PathBuf>,
+    /// Emulated boards at the same time [default: one for each core].
+    #[arg(long)]
+    boards: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let board = Board::load(&self.board)?;
+        let model = Compiled::load(&self.model)?;
+        let table = self.load_table(&board, &model)?;
+        ensure!(self.images > 0, "--images 0 runs nothing");
+        let data = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
+        let images = data.test.first(self.images).resized(model.arch.resolution);
+        let report = with_progress("run", images.len(), |done| {
+            run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
+        })?;
+        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report) };
+        writeln!(std::io::stdout(), "{text}")?;
+        if let Some(Difference { image, class, device, host }) = report.first_difference {
+            bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
+        }
+        Ok(())
+    }
+
+    fn load_table(&self, board: &Board, model: &Compiled) -> Result<Option<LatencyTable>> {
+        let standard = format!("latency/{}.json", board.name);
+        let path = match &self.table {
+            Some(path) => path,
+            None if Path::new(&standard).exists() => Path::new(&standard),
+            None => return Ok(None),
+        };
+        let table = LatencyTable::load_for(path, &model.header.space, "SPACE")?;
+        let measured = &table.provenance.board;
+        ensure!(*measured == board.name, "{} was measured on {measured}, not on {}", path.display(), board.name);
+        Ok(Some(table))
+    }
+}
+
+fn as_text(report: &RunReport) -> String {
+    let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
+    let RunReport { latency, sram_bytes, flash_bytes, .. } = report;
+    let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
+        let difference = match predicted {
+            Some(predicted) if predicted > 0 => format!("{:+.2} %", (measured as f64 / predicted as f64 - 1.0) * 100.0),
+            _ => String::new(),
+        };
+        format!("  {name:8} {:>12} {measured:>12}   {unit:14} {difference}", or_unknown(predicted))
+            .trim_end()
+            .to_string()
+    };
+    let bytes = |name, bytes: &trainer::run::Bytes| {
+        row(name, bytes.predicted.map(|bytes| bytes as u64), bytes.linked as u64, "bytes")
+    };
+    [
+        format!(
+            "{}: {} images, accuracy {:.2} %, logits equal: {}",
+            report.board,
+            report.images,
+            report.accuracy_device * 100.0,
+            if report.logits_equal_host { "yes" } else { "no" }
+        ),
+        format!("  {:8} {:>12} {:>12}", "", "predicted", "measured"),
+        format!(
+            "{}{}",
+            row("latency", latency.predicted, latency.measured.into(), &latency.unit),
+            if latency.min == latency.max {
+                ", the same for every image".to_string()
+            } else {
+                format!(", from {} to {}", latency.min, latency.max)
+            }
+        ),
+        bytes("SRAM", sram_bytes),
+        bytes("flash", flash_bytes),
+    ]
+    .join("\n")
+}

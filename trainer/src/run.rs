@@ -1,0 +1,151 @@
+//! Runs a compiled net on a board, beside the same net on this host and beside what was predicted.
+
+use anyhow::{Context, Result, ensure};
+use runtime::argmax;
+use serde::Serialize;
+
+use crate::board::Board;
+use crate::dataset::Images;
+use crate::device::share_out;
+use crate::firmware::{self, Binary, Size};
+use crate::link::{Inferred, Link};
+use crate::model::Compiled;
+use crate::table::{LatencyTable, median};
+
+/// What a board made of a net.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RunReport {
+    /// Its name.
+    pub board: String,
+    /// How many it ran.
+    pub images: usize,
+    /// Whether each score of each image is the host's.
+    pub logits_equal_host: bool,
+    /// The first score that is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_difference: Option<Difference>,
+    /// Share of the images whose class is right, on the board.
+    pub accuracy_device: f64,
+    /// Of one image.
+    pub latency: Latency,
+    /// The arena and variables, without the stack.
+    pub sram_bytes: Bytes,
+    /// Code, constants and the net.
+    pub flash_bytes: Bytes,
+}
+
+/// A score that differs between board and host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Difference {
+    /// Position of the image.
+    pub image: usize,
+    /// Position of the score.
+    pub class: usize,
+    /// The board's.
+    pub device: i8,
+    /// The host's.
+    pub host: i8,
+}
+
+/// Ticks of one image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Latency {
+    /// What a tick is.
+    pub unit: String,
+    /// The sum of the layers in the table.
+    pub predicted: Option<u64>,
+    /// Median of the images.
+    pub measured: u32,
+    /// The fastest image.
+    pub min: u32,
+    /// The slowest image.
+    pub max: u32,
+}
+
+/// Memory, as predicted and as the linker made it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Bytes {
+    /// From the net and the latency table.
+    pub predicted: Option<usize>,
+    /// From the ELF file.
+    pub linked: usize,
+}
+
+/// Runs the net on the images, with predictions if there is a table. On `boards` boards at once, or as many as this
+/// host can emulate where that is 0; `done` is called after each image.
+///
+/// # Errors
+/// If the firmware cannot be built (a net that doesn't fit the board is such a case), the board cannot be started or
+/// breaks down, or the images are not what the net reads.
+pub fn run(
+    board: &Board,
+    model: &Compiled,
+    images: &Images,
+    table: Option<&LatencyTable>,
+    boards: usize,
+    done: &(dyn Fn() + Sync),
+) -> Result<RunReport> {
+    let net = model.net()?;
+    let input = net.input();
+    ensure!(!images.is_empty(), "there are no images to run");
+    ensure!(
+        (images.side, images.side, images.channels) == (input.height, input.width, input.channels),
+        "the net reads images of {input}, these are {}x{}x{}",
+        images.side,
+        images.side,
+        images.channels
+    );
+    let layers = model.layers();
+    let predicted = table.map(|table| table.latency(&layers)).transpose()?;
+    let firmware = firmware::build(board, Binary::Runner(model))?;
+
+    let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| quantise(images.image(i))).collect();
+    let classes = net.classes();
+    let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("an image");
+    let inferred = share_out(board, &firmware, boards, &quantised, work, done)?;
+
+    let mut arena = vec![0; net.arena_bytes()];
+    let mut on_host = |image: &[i8]| {
+        arena[..image.len()].copy_from_slice(image);
+        net.run(&mut arena).to_vec()
+    };
+    let pairs = quantised.iter().zip(&inferred).enumerate();
+    let first_difference =
+        pairs.map(|(i, (image, device))| (i, on_host(image), device)).find_map(|(i, host, device)| {
+            let mut scores = host.iter().zip(&device.scores).enumerate();
+            scores.find(|(_, (host, device))| host != device).map(|(class, (&host, &device))| Difference {
+                image: i,
+                class,
+                device,
+                host,
+            })
+        });
+    let ticks: Vec<u32> = inferred.iter().map(|Inferred { ticks, .. }| *ticks).collect();
+    let right = inferred
+        .iter()
+        .zip(&images.labels)
+        .filter(|(Inferred { scores, .. }, label)| argmax(scores) == usize::from(**label));
+    let cost = table.and_then(|table| table.firmware);
+    let Size { flash_bytes, sram_bytes } = firmware.size;
+    Ok(RunReport {
+        board: board.name.clone(),
+        images: images.len(),
+        logits_equal_host: first_difference.is_none(),
+        first_difference,
+        accuracy_device: right.count() as f64 / images.len() as f64,
+        latency: Latency {
+            unit: board.unit.clone(),
+            predicted,
+            measured: median(&ticks),
+            min: ticks.iter().copied().min().unwrap_or(0),
+            max: ticks.iter().copied().max().unwrap_or(0),
+        },
+        sram_bytes: Bytes { predicted: cost.map(|cost| cost.static_bytes + net.arena_bytes()), linked: sram_bytes },
+        flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked: flash_bytes },
+    })
+}
+
+/// Pixels less 128.
+fn quantise(pixels: &[u8]) -> Vec<i8> {
+    pixels.iter().map(|&pixel| (pixel ^ 0x80) as i8).collect()
+}

@@ -1,0 +1,229 @@
+//! Latency tables: what each layer costs on one board, in JSON that a person can read and diff.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use runtime::Layer;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Header};
+use crate::model;
+use crate::space::Space;
+
+/// Format name of a latency table.
+pub const FORMAT: &str = "ofa-latency-table";
+
+/// Ticks of every layer of a space on one board.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyTable {
+    /// The space and the seed.
+    pub header: Header,
+    /// Where the figures come from.
+    pub provenance: Provenance,
+    /// What a firmware takes beside its net; `None` where the space has no net that the runtime can run.
+    pub firmware: Option<FirmwareCost>,
+    /// Sorted by layer.
+    pub layers: Vec<Entry>,
+}
+
+/// Where a table's figures come from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The command that measures the same again.
+    pub command: String,
+    /// Name of the board.
+    pub board: String,
+    /// Such as `Cortex-M4F`.
+    pub core: String,
+    /// Of the core.
+    pub clock_hz: u32,
+    /// What a tick is. Not a time where it says `instructions`.
+    pub unit: String,
+    /// What a firmware may take.
+    pub flash_bytes: u32,
+    /// What a firmware may take, its stack included.
+    pub ram_bytes: u32,
+    /// What is between this host and the board, with its version.
+    pub link: String,
+    /// SHA-256 of the probe.
+    pub probe: String,
+    /// Identifies the sources that the probe was built from.
+    pub sources: String,
+    /// Version of the runtime that was measured.
+    pub runtime: String,
+    /// Version of this program.
+    pub ofa: String,
+    /// Day of the measurement (UTC).
+    pub date: String,
+}
+
+/// What a firmware that runs a net takes beside the net: measured by linking one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirmwareCost {
+    /// Flash beside the net's taps, channels and steps.
+    pub code_bytes: usize,
+    /// SRAM beside the net's arena, the stack left out.
+    pub static_bytes: usize,
+}
+
+/// One layer of a table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The layer for people.
+    pub text: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The layer.
+    pub layer: Layer,
+}
+
+/// What came of measuring a layer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The board ran it, and its output is the host's.
+    Measured {
+        /// Median of the runs.
+        ticks: u32,
+        /// Median distance from that.
+        mad: u32,
+        /// How many.
+        runs: u8,
+        /// CRC-32 of the output, in hexadecimal digits.
+        checksum: String,
+    },
+    /// The board did not run it, for this cause.
+    Refused(String),
+}
+
+impl Entry {
+    /// A measured layer.
+    pub fn measured(layer: Layer, ticks: &[u32], checksum: u32) -> Self {
+        let middle = median(ticks);
+        let distances: Vec<_> = ticks.iter().map(|ticks| ticks.abs_diff(middle)).collect();
+        let outcome = Outcome::Measured {
+            ticks: middle,
+            mad: median(&distances),
+            runs: ticks.len() as u8,
+            checksum: format!("{checksum:08x}"),
+        };
+        Self { text: layer.to_string(), outcome, layer }
+    }
+
+    /// A layer that the board refused.
+    pub fn refused(layer: Layer, cause: impl ToString) -> Self {
+        Self { text: layer.to_string(), outcome: Outcome::Refused(cause.to_string()), layer }
+    }
+
+    /// Its ticks, if it was measured.
+    pub fn ticks(&self) -> Option<u32> {
+        match self.outcome {
+            Outcome::Measured { ticks, .. } => Some(ticks),
+            Outcome::Refused(_) => None,
+        }
+    }
+}
+
+impl LatencyTable {
+    /// Ticks of a layer; `None` if it was refused or not measured.
+    pub fn ticks(&self, layer: &Layer) -> Option<u32> {
+        self.entry(layer).and_then(Entry::ticks)
+    }
+
+    /// Ticks of these layers together.
+    ///
+    /// # Errors
+    /// Names the first layer that has none, and the command that measures it.
+    pub fn latency(&self, layers: &[Layer]) -> Result<u64> {
+        let ticks = |layer: &Layer| {
+            let entry = self.entry(layer).ok_or_else(|| {
+                let Provenance { board, command, .. } = &self.provenance;
+                anyhow!("the latency table of {board} lacks {layer}; run: {command}")
+            })?;
+            match &entry.outcome {
+                Outcome::Measured { ticks, .. } => Ok(u64::from(*ticks)),
+                Outcome::Refused(cause) => bail!("{} refuses {layer}: {cause}", self.provenance.board),
+            }
+        };
+        layers.iter().map(ticks).sum()
+    }
+
+    /// Flash of a firmware that runs these layers; `None` where the table has no cost of one.
+    pub fn flash_bytes(&self, layers: &[Layer]) -> Option<usize> {
+        self.firmware.map(|cost| cost.code_bytes + model::flash_bytes(layers))
+    }
+
+    /// Reads a table that was made for `space`.
+    ///
+    /// # Errors
+    /// One line that says what is wrong, and which command makes a table that fits.
+    pub fn load(path: &Path, space: &Space) -> Result<Self> {
+        Self::load_for(path, &space.hash(), &space.name)
+    }
+
+    /// Reads a table that was made for the space of that hash; `name` is what the command to run calls it.
+    ///
+    /// # Errors
+    /// As [`LatencyTable::load`].
+    pub fn load_for(path: &Path, space: &str, name: &str) -> Result<Self> {
+        let table: Self = files::read_json(path, &format!("ofa measure --space {name}"))?;
+        let command = format!("ofa measure --board {} --space {name}", table.provenance.board);
+        table.header.expect(path, FORMAT, space, &command)?;
+        table.check().with_context(|| format!("{} is damaged; run: {command}", path.display()))?;
+        Ok(table)
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write(path, self.to_json()?.as_bytes())
+    }
+
+    fn entry(&self, layer: &Layer) -> Option<&Entry> {
+        let found = self.layers.binary_search_by_key(layer, |entry| entry.layer);
+        found.ok().map(|i| &self.layers[i])
+    }
+
+    fn check(&self) -> Result<()> {
+        for entry in &self.layers {
+            let Entry { layer, text, .. } = entry;
+            layer.check().with_context(|| format!("no layer: {text}"))?;
+            ensure!(layer.to_string() == *text, "{text} is {layer} to the program");
+            ensure!(entry.ticks() != Some(0), "{layer} takes no ticks");
+        }
+        for pair in self.layers.windows(2) {
+            let (before, after) = (&pair[0], &pair[1]);
+            ensure!(before.layer != after.layer, "{} is there twice", after.text);
+            ensure!(before.layer < after.layer, "{} is not in its place", after.text);
+        }
+        Ok(())
+    }
+
+    /// A layer is a line.
+    fn to_json(&self) -> Result<String> {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            header: &'a Header,
+            provenance: &'a Provenance,
+            firmware: Option<FirmwareCost>,
+        }
+        let Self { header, provenance, firmware, layers } = self;
+        let head = serde_json::to_string_pretty(&Head { header, provenance, firmware: *firmware })?;
+        let lines = layers.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let head = head.trim_end_matches(['\n', '}']);
+        Ok(format!("{head},\n  \"layers\": [\n    {}\n  ]\n}}\n", lines.join(",\n    ")))
+    }
+}
+
+/// The middle one, the lower of two.
+pub fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
