@@ -216,7 +216,7 @@ impl LatencyTable {
         let Self { header, provenance, firmware, layers } = self;
         let head = serde_json::to_string_pretty(&Head { header, provenance, firmware: *firmware })?;
         let lines = layers.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-        let head = head.trim_end_matches(['\n', '}']);
+        let head = head.trim_end_matches('}').trim_end();
         Ok(format!("{head},\n  \"layers\": [\n    {}\n  ]\n}}\n", lines.join(",\n    ")))
     }
 }
