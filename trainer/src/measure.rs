@@ -11,7 +11,7 @@ use crate::device::{command_line, emulator_version, share_out, with_board};
 use crate::files::Header;
 use crate::firmware::{self, Binary, Firmware};
 use crate::link::{Link, LinkError, Measured};
-use crate::model::{self, Compiled, Scores};
+use crate::model::{self, Compiled, Scale};
 use crate::space::Space;
 use crate::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
 
@@ -161,7 +161,7 @@ fn firmware_cost(board: &Board, space: &Space) -> Result<Option<FirmwareCost>> {
     let blank = Compiled {
         header: Header::new(model::FORMAT, &space.hash(), 0),
         arch,
-        scores: Scores { scale: 1.0, zero: 0 },
+        outputs: vec![Scale { scale: 1.0, zero: 0 }; layers.len()],
         steps: trials.iter().map(Trial::step).collect(),
         channels: trials.iter().flat_map(|trial| trial.weights().channels.to_vec()).collect(),
         taps: trials.iter().flat_map(|trial| trial.weights().taps.to_vec()).collect(),
