@@ -164,6 +164,7 @@ impl core::error::Error for Invalid {}
 
 const MAP_LIMIT: u64 = 1 << 24;
 const FAN_IN_LIMIT: u32 = 1 << 15;
+pub(crate) const KERNEL_LIMIT: u8 = 15;
 
 const fn check_map(shape: Shape) -> Result<(), Invalid> {
     let len = shape.height as u64 * shape.width as u64 * shape.channels as u64;
@@ -175,7 +176,7 @@ const fn check_map(shape: Shape) -> Result<(), Invalid> {
 }
 
 const fn check_window(kernel: u8, stride: u8, depth: u16) -> Result<(), Invalid> {
-    if kernel.is_multiple_of(2) || kernel > 15 {
+    if kernel.is_multiple_of(2) || kernel > KERNEL_LIMIT {
         return Err(Invalid::Kernel);
     }
     if stride != 1 && stride != 2 {

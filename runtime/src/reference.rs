@@ -1,8 +1,13 @@
 //! The kernels as their formulas: plain loops, one layer after the other, no fusion.
 
-use crate::layer::{Activation, Block, Conv, Layer, Linear, Pool, Shape};
+use core::array;
+
+use crate::layer::{Activation, Block, Conv, KERNEL_LIMIT, Layer, Linear, Pool, Shape};
 use crate::plan::Step;
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
+
+/// Of a depthwise window.
+const MOST_TAPS: usize = KERNEL_LIMIT as usize * KERNEL_LIMIT as usize;
 
 /// Weights of one layer, in the order that its [`Layer`] documents.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +50,18 @@ pub fn execute(step: &Step, weights: Weights<'_>, input: &[i8], scratch: &mut [i
     }
 }
 
-/// Σ tap · value, wrapping as a 32-bit register does.
+/// Σ tap · (value − zero) over as many values as there are taps, wrapping as a 32-bit register does; four at a time,
+/// as the counting of a loop costs as much as two products.
 #[inline(always)]
-fn dot(start: i32, taps: &[u8], values: &[i8]) -> i32 {
-    taps.iter().zip(values).fold(start, |sum, (&tap, &value)| sum.wrapping_add(product(tap, value)))
+fn dot(start: i32, taps: &[u8], values: &[i8], zero: i8) -> i32 {
+    let add = |sum: i32, (&tap, &value): (&u8, &i8)| {
+        sum.wrapping_add(i32::from(tap as i8) * (i32::from(value) - i32::from(zero)))
+    };
+    let (tap_fours, taps_left) = taps.as_chunks::<4>();
+    let (value_fours, values_left) = values[..taps.len()].as_chunks::<4>();
+    let fours = tap_fours.iter().zip(value_fours);
+    let sum = fours.fold(start, |sum, (taps, values)| taps.iter().zip(values).fold(sum, add));
+    taps_left.iter().zip(values_left).fold(sum, add)
 }
 
 #[inline(always)]
@@ -69,19 +82,25 @@ fn conv(conv: &Conv, quant: &Quant, weights: Weights<'_>, input: &[i8], output: 
     if conv.kernel == 1 && conv.stride == 1 {
         return pointwise(conv.activation, quant, weights, conv.input.channels, input, output);
     }
-    let Shape { width, channels, .. } = conv.output();
     let floor = floor(conv.activation, quant.output_zero);
-    for (i, pixel) in output.chunks_exact_mut(usize::from(channels)).enumerate() {
-        let window = Window::at(i, usize::from(width), conv.kernel, conv.stride, conv.input);
-        for (out, (channel, taps)) in pixel.iter_mut().zip(weights.rows()) {
-            let mut sum = channel.bias;
-            for (position, taps) in window.positions().zip(taps.chunks_exact(usize::from(conv.input.channels))) {
-                sum = match position {
-                    Some(start) => dot(sum, taps, &input[start..]),
-                    None => taps.iter().fold(sum, |sum, &tap| sum.wrapping_add(product(tap, quant.input_zero))),
-                };
+    let (kernel, depth) = (usize::from(conv.kernel), usize::from(conv.input.channels));
+    let (height, width) = (usize::from(conv.input.height), usize::from(conv.input.width));
+    let channels = usize::from(conv.channels);
+    let output_row = usize::from(conv.output().width) * channels;
+    for (c, (channel, taps)) in weights.rows().enumerate() {
+        let start = taps.iter().fold(channel.bias, |sum, &tap| sum.wrapping_add(product(tap, quant.input_zero)));
+        for (y, row) in output.chunks_exact_mut(output_row).enumerate() {
+            let rows = Overlap::new(y, conv.kernel, conv.stride, height);
+            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                let columns = Overlap::new(x, conv.kernel, conv.stride, width);
+                let mut sum = start;
+                for i in 0..rows.len {
+                    let taps = &taps[((rows.skipped + i) * kernel + columns.skipped) * depth..][..columns.len * depth];
+                    let values = &input[((rows.start + i) * width + columns.start) * depth..];
+                    sum = dot(sum, taps, values, quant.input_zero);
+                }
+                pixel[c] = narrow(channel.scaled(sum), quant.output_zero).max(floor);
             }
-            *out = narrow(channel.scaled(sum), quant.output_zero).max(floor);
         }
     }
 }
@@ -92,7 +111,7 @@ fn pointwise(activation: Activation, quant: &Quant, weights: Weights<'_>, depth:
     let pixels = input.chunks_exact(usize::from(depth));
     for (values, out) in pixels.zip(output.chunks_exact_mut(weights.channels.len())) {
         for (out, (channel, taps)) in out.iter_mut().zip(weights.rows()) {
-            *out = narrow(channel.scaled(dot(channel.bias, taps, values)), quant.output_zero).max(floor);
+            *out = narrow(channel.scaled(dot(channel.bias, taps, values, 0)), quant.output_zero).max(floor);
         }
     }
 }
@@ -113,20 +132,59 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], s
     project(block, quant, weights, filtered, input, output);
 }
 
-#[inline(never)]
+/// Four channels at a time, as their sums fit into registers.
 fn depthwise(block: &Block, padding: i8, weights: Weights<'_>, input: &[i8], output: &mut [i8]) {
+    if block.expanded.is_multiple_of(4) {
+        depthwise_by::<4>(block, padding, weights, input, output);
+    } else {
+        depthwise_by::<1>(block, padding, weights, input, output);
+    }
+}
+
+/// As many channels at a time as there are lanes, which divide the number of channels. Their sums start as if all of
+/// the window were padding.
+fn depthwise_by<const LANES: usize>(block: &Block, padding: i8, weights: Weights<'_>, input: &[i8], output: &mut [i8]) {
+    let kernel = usize::from(block.kernel);
     let map = block.expanded_map();
-    let width = usize::from(block.depthwise_map().width);
-    for (i, pixel) in output.chunks_exact_mut(usize::from(block.expanded)).enumerate() {
-        let window = Window::at(i, width, block.kernel, block.stride, map);
-        for (c, (out, (channel, taps))) in pixel.iter_mut().zip(weights.rows()).enumerate() {
-            let taps = window.positions().zip(taps);
-            let sum = taps.fold(channel.bias, |sum, (position, &tap)| {
-                sum.wrapping_add(product(tap, position.map_or(padding, |start| input[start + c])))
-            });
-            *out = narrow(channel.scaled(sum), HIDDEN_ZERO);
+    let (height, width, groups) = (usize::from(map.height), usize::from(map.width), usize::from(map.channels) / LANES);
+    let Shape { height: rows, width: columns, .. } = block.depthwise_map();
+    let (input, output) = (input.as_chunks::<LANES>().0, output.as_chunks_mut::<LANES>().0);
+    let mut rest = weights;
+    for group in 0..groups {
+        let Weights { channels, taps: own } = rest.take(LANES, LANES * kernel * kernel);
+        let mut taps = [[0; LANES]; MOST_TAPS];
+        for (lane, own) in own.chunks_exact(kernel * kernel).enumerate() {
+            own.iter().zip(&mut taps).for_each(|(&tap, taps)| taps[lane] = tap);
+        }
+        let start = array::from_fn(|lane| channels[lane].bias);
+        let start = taps[..kernel * kernel].iter().fold(start, |sums, taps| add(sums, taps, &[padding; LANES], 0));
+        for y in 0..usize::from(rows) {
+            let window_rows = Overlap::new(y, block.kernel, block.stride, height);
+            for x in 0..usize::from(columns) {
+                let window_columns = Overlap::new(x, block.kernel, block.stride, width);
+                let mut sums = start;
+                for row in 0..window_rows.len {
+                    let tap = (window_rows.skipped + row) * kernel + window_columns.skipped;
+                    let mut at = ((window_rows.start + row) * width + window_columns.start) * groups + group;
+                    for taps in &taps[tap..][..window_columns.len] {
+                        sums = add(sums, taps, &input[at], padding);
+                        at += groups;
+                    }
+                }
+                output[(y * usize::from(columns) + x) * groups + group] =
+                    array::from_fn(|lane| narrow(channels[lane].scaled(sums[lane]), HIDDEN_ZERO));
+            }
         }
     }
+}
+
+/// Adds tap · (value − zero) in each lane.
+#[inline(always)]
+fn add<const LANES: usize>(sums: [i32; LANES], taps: &[u8; LANES], values: &[i8; LANES], zero: i8) -> [i32; LANES] {
+    array::from_fn(|lane| {
+        let value = i32::from(values[lane]) - i32::from(zero);
+        sums[lane].wrapping_add(i32::from(taps[lane] as i8) * value)
+    })
 }
 
 #[inline(never)]
@@ -135,7 +193,7 @@ fn project(block: &Block, quant: &Quant, weights: Weights<'_>, filtered: &[i8], 
     let pixels = filtered.chunks_exact(usize::from(block.expanded));
     for (i, (values, out)) in pixels.zip(output.chunks_exact_mut(channels)).enumerate() {
         for (c, (out, (channel, taps))) in out.iter_mut().zip(weights.rows()).enumerate() {
-            let projected = channel.scaled(dot(channel.bias, taps, values));
+            let projected = channel.scaled(dot(channel.bias, taps, values, 0));
             let added = if block.residual { quant.residual(input[i * channels + c]) } else { 0 };
             *out = narrow(projected.wrapping_add(added), quant.output_zero);
         }
@@ -155,37 +213,25 @@ fn linear(linear: &Linear, quant: &Quant, weights: Weights<'_>, input: &[i8], ou
     pointwise(linear.activation, quant, weights, linear.inputs, input, output);
 }
 
-/// The input positions under one output pixel.
-struct Window {
-    top: i32,
-    left: i32,
-    kernel: i32,
-    map: Shape,
+/// The part of a window that lies inside the map, in one direction.
+struct Overlap {
+    /// Taps before it.
+    skipped: usize,
+    /// First position of the map.
+    start: usize,
+    /// Positions.
+    len: usize,
 }
 
-impl Window {
-    /// The window of output pixel number `i` in a map of `width`.
-    fn at(i: usize, width: usize, kernel: u8, stride: u8, map: Shape) -> Self {
-        let padding = i32::from(kernel / 2);
-        let stride = i32::from(stride);
-        Self {
-            top: (i / width) as i32 * stride - padding,
-            left: (i % width) as i32 * stride - padding,
-            kernel: i32::from(kernel),
-            map,
-        }
-    }
-
-    /// Row by row, where each pixel's first channel lies; `None` on padding.
+impl Overlap {
+    /// Of the window that output number `i` has over a map of `size`.
     #[inline(always)]
-    fn positions(&self) -> impl Iterator<Item = Option<usize>> {
-        let Shape { height, width, channels } = self.map;
-        let (height, width, channels) = (i32::from(height), i32::from(width), usize::from(channels));
-        (self.top..self.top + self.kernel).flat_map(move |y| {
-            (self.left..self.left + self.kernel).map(move |x| {
-                let inside = (0..height).contains(&y) && (0..width).contains(&x);
-                inside.then(|| (y * width + x) as usize * channels)
-            })
-        })
+    fn new(i: usize, kernel: u8, stride: u8, size: usize) -> Self {
+        let first = i * usize::from(stride);
+        let half = usize::from(kernel / 2);
+        let skipped = half.saturating_sub(first);
+        let start = first.saturating_sub(half);
+        let end = (first + half + 1).min(size);
+        Self { skipped, start, len: end - start }
     }
 }

@@ -99,27 +99,21 @@ pub fn run(
     let predicted = table.map(|table| table.latency(&layers)).transpose()?;
     let firmware = firmware::build(board, Binary::Runner(model))?;
 
-    let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| quantise(images.image(i))).collect();
+    let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| less_128(images.image(i))).collect();
     let classes = net.classes();
     let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("an image");
     let inferred = share_out(board, &firmware, boards, &quantised, work, done)?;
 
-    let mut arena = vec![0; net.arena_bytes()];
-    let mut on_host = |image: &[i8]| {
-        arena[..image.len()].copy_from_slice(image);
-        net.run(&mut arena).to_vec()
-    };
-    let pairs = quantised.iter().zip(&inferred).enumerate();
-    let first_difference =
-        pairs.map(|(i, (image, device))| (i, on_host(image), device)).find_map(|(i, host, device)| {
-            let mut scores = host.iter().zip(&device.scores).enumerate();
-            scores.find(|(_, (host, device))| host != device).map(|(class, (&host, &device))| Difference {
-                image: i,
-                class,
-                device,
-                host,
-            })
-        });
+    let mut first_difference = None;
+    for (image, device) in inferred.iter().enumerate() {
+        let host = model.scores(images.image(image))?;
+        let mut pairs = host.into_iter().zip(device.scores.iter().copied()).enumerate();
+        let difference = pairs.find(|(_, (host, device))| host != device);
+        if let Some((class, (host, device))) = difference {
+            first_difference = Some(Difference { image, class, device, host });
+            break;
+        }
+    }
     let ticks: Vec<u32> = inferred.iter().map(|Inferred { ticks, .. }| *ticks).collect();
     let right = inferred
         .iter()
@@ -145,7 +139,7 @@ pub fn run(
     })
 }
 
-/// Pixels less 128.
-fn quantise(pixels: &[u8]) -> Vec<i8> {
+/// As the net reads them.
+fn less_128(pixels: &[u8]) -> Vec<i8> {
     pixels.iter().map(|&pixel| (pixel ^ 0x80) as i8).collect()
 }

@@ -1,0 +1,290 @@
+//! Every kernel against its formula in wide integers and in floating point, on any shape and at the extremes.
+
+use proptest::prelude::*;
+use runtime::{Activation, Block, Channel, Conv, Layer, Linear, Pool, Quant, Shape, Step, Weights, execute};
+
+/// A layer with all that it computes on.
+#[derive(Clone, Debug)]
+struct Problem {
+    step: Step,
+    channels: Vec<Channel>,
+    taps: Vec<u8>,
+    input: Vec<i8>,
+}
+
+impl Problem {
+    fn output(&self) -> Vec<i8> {
+        let layer = &self.step.layer;
+        let mut scratch = vec![99; layer.scratch_bytes()];
+        let mut output = vec![99; layer.output().len()];
+        let weights = Weights { channels: &self.channels, taps: &self.taps };
+        execute(&self.step, weights, &self.input, &mut scratch, &mut output);
+        output
+    }
+
+    fn formula(&self) -> Vec<i8> {
+        let quant = &self.step.quant;
+        let input = Map { shape: self.step.layer.input(), values: &self.input };
+        match self.step.layer {
+            Layer::Conv(conv) => {
+                let floor = floor(conv.activation, quant.output_zero);
+                let depth = usize::from(conv.input.channels);
+                let sums =
+                    input.window_sums(conv.kernel, conv.stride, quant.input_zero, conv.output(), |c, kernel, i| {
+                        (0..depth).map(|d| (i64::from(self.taps[(c * kernel + i) * depth + d] as i8), d)).collect()
+                    });
+                let channels = self.channels.iter().cycle();
+                sums.iter().zip(channels).map(|(sum, c)| requantise(*sum, c, 0, quant.output_zero).max(floor)).collect()
+            }
+            Layer::Linear(linear) => {
+                let floor = floor(linear.activation, quant.output_zero);
+                let rows = self.taps.chunks(linear.inputs.into()).zip(&self.channels);
+                let sum = |row: &[u8]| {
+                    row.iter().zip(&self.input).map(|(&t, &v)| i64::from(t as i8) * i64::from(v)).sum::<i64>()
+                };
+                rows.map(|(row, c)| requantise(sum(row), c, 0, quant.output_zero).max(floor)).collect()
+            }
+            Layer::Pool(pool) => (0..usize::from(pool.input.channels))
+                .map(|c| {
+                    let plane = self.input.iter().skip(c).step_by(pool.input.channels.into());
+                    let sum = plane.map(|&v| i64::from(v)).sum::<i64>() + i64::from(self.channels[0].bias);
+                    round(i128::from(sum as i32) * i128::from(self.channels[0].multiplier), 24, quant.output_zero)
+                })
+                .collect(),
+            Layer::Block(block) => self.block(&block, input),
+        }
+    }
+
+    /// Expand, filter, project, each into a map of its own.
+    fn block(&self, block: &Block, input: Map<'_>) -> Vec<i8> {
+        let quant = &self.step.quant;
+        let (mut channels, mut taps) = (&self.channels[..], &self.taps[..]);
+        let mut take = |count: usize, fan_in: usize| {
+            let parts = (channels.split_at(count), taps.split_at(count * fan_in));
+            (channels, taps) = (parts.0.1, parts.1.1);
+            (parts.0.0, parts.1.0)
+        };
+        let expanded_channels = usize::from(block.expanded);
+        let pointwise = |values: &[i8], channels: &[Channel], taps: &[u8], zero: i8| -> Vec<i8> {
+            let depth = taps.len() / channels.len();
+            let pixels = values.chunks(depth);
+            pixels
+                .flat_map(|pixel| {
+                    let rows = taps.chunks(depth).zip(channels);
+                    rows.map(move |(row, c)| {
+                        let sum = row.iter().zip(pixel).map(|(&t, &v)| i64::from(t as i8) * i64::from(v)).sum();
+                        requantise(sum, c, 0, zero)
+                    })
+                })
+                .collect()
+        };
+        let (expanded, padding) = if block.expands() {
+            let (channels, taps) = take(expanded_channels, block.input.channels.into());
+            (pointwise(input.values, channels, taps, -128), -128)
+        } else {
+            (input.values.to_vec(), quant.input_zero)
+        };
+        let (filters, filter_taps) = take(expanded_channels, usize::from(block.kernel).pow(2));
+        let map = Map { shape: block.expanded_map(), values: &expanded };
+        let sums = map.window_sums(block.kernel, block.stride, padding, block.depthwise_map(), |c, kernel, i| {
+            vec![(i64::from(filter_taps[c * kernel + i] as i8), c)]
+        });
+        let filtered = sums.iter().zip(filters.iter().cycle());
+        let filtered: Vec<i8> = filtered.map(|(sum, c)| requantise(*sum, c, 0, -128)).collect();
+        let (projections, project_taps) = take(block.channels.into(), expanded_channels);
+        let pixels = filtered.chunks(expanded_channels);
+        let outputs = pixels.flat_map(|pixel| {
+            projections.iter().zip(project_taps.chunks(expanded_channels)).map(move |(c, row)| (pixel, c, row))
+        });
+        outputs
+            .enumerate()
+            .map(|(i, (pixel, c, row))| {
+                let sum = row.iter().zip(pixel).map(|(&t, &v)| i64::from(t as i8) * i64::from(v)).sum();
+                let added = match block.residual {
+                    true => {
+                        (i128::from(input.values[i]) - i128::from(quant.input_zero)) * i128::from(quant.residual) * 256
+                    }
+                    false => 0,
+                };
+                requantise(sum, c, added, quant.output_zero)
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Map<'a> {
+    shape: Shape,
+    values: &'a [i8],
+}
+
+impl Map<'_> {
+    fn at(&self, y: i64, x: i64, channel: usize, padding: i8) -> i64 {
+        let Shape { height, width, channels } = self.shape;
+        if y < 0 || x < 0 || y >= i64::from(height) || x >= i64::from(width) {
+            return padding.into();
+        }
+        self.values[(y as usize * usize::from(width) + x as usize) * usize::from(channels) + channel].into()
+    }
+
+    /// For each output value, Σ tap · value over its window, where `taps(c, kernel², i)` lists the taps of output
+    /// channel `c` at position `i` with the input channels that they read.
+    fn window_sums(
+        &self,
+        kernel: u8,
+        stride: u8,
+        padding: i8,
+        output: Shape,
+        taps: impl Fn(usize, usize, usize) -> Vec<(i64, usize)>,
+    ) -> Vec<i64> {
+        let (kernel, stride, half) = (i64::from(kernel), i64::from(stride), i64::from(kernel / 2));
+        let mut sums = vec![];
+        for y in 0..i64::from(output.height) {
+            for x in 0..i64::from(output.width) {
+                for c in 0..usize::from(output.channels) {
+                    let mut sum = 0;
+                    for i in 0..kernel * kernel {
+                        for (tap, channel) in taps(c, (kernel * kernel) as usize, i as usize) {
+                            let (y, x) = (y * stride + i / kernel - half, x * stride + i % kernel - half);
+                            sum += tap * self.at(y, x, channel, padding);
+                        }
+                    }
+                    sums.push(sum);
+                }
+            }
+        }
+        sums
+    }
+}
+
+fn floor(activation: Activation, zero: i8) -> i8 {
+    if activation == Activation::None { i8::MIN } else { zero }
+}
+
+/// `NUMERICS.md`: the accumulator has 32 bits, what follows is exact until its one rounding.
+fn requantise(sum: i64, channel: &Channel, added: i128, zero: i8) -> i8 {
+    let accumulator = (sum + i64::from(channel.bias)) as i32;
+    round(i128::from(accumulator) * i128::from(channel.multiplier) + added, 32, zero)
+}
+
+/// `zero + value / 2^shift`, to the nearest; in floating point, and only on the fence in integers.
+fn round(value: i128, shift: u32, zero: i8) -> i8 {
+    let real = value as f64 / 2_f64.powi(shift as i32) + f64::from(zero);
+    let rounded = ((value + (1 << (shift - 1))) >> shift) + i128::from(zero);
+    assert!((rounded as f64 - real).abs() <= 0.5 + real.abs() * f64::EPSILON, "{rounded} is not the nearest of {real}");
+    rounded.clamp(-128, 127) as i8
+}
+
+/// Any byte, with the ends more often than by chance.
+fn bytes(len: usize) -> impl Strategy<Value = Vec<u8>> {
+    let some = prop::collection::vec(any::<u8>(), len);
+    let ends = prop::collection::vec(prop::sample::select(vec![0x80_u8, 0x7F]), len);
+    let end = prop::sample::select(vec![0x80_u8, 0x7F, 0]).prop_map(move |byte| vec![byte; len]);
+    prop_oneof![4 => some, 1 => ends, 1 => end]
+}
+
+fn channels(len: usize) -> impl Strategy<Value = Vec<Channel>> {
+    let usual = (-(1 << 12)..1 << 12, 1 << 20..1 << 24);
+    let extreme =
+        (prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>()], prop_oneof![Just(i32::MAX), Just(0), any::<i32>()]);
+    let channel = prop_oneof![8 => usual, 1 => extreme].prop_map(|(bias, multiplier)| Channel { bias, multiplier });
+    prop::collection::vec(channel, len)
+}
+
+fn quant(layer: Layer) -> impl Strategy<Value = Quant> {
+    let residual = matches!(layer, Layer::Block(Block { residual: true, .. }));
+    let weight = prop_oneof![4 => 0..1 << 25, 1 => Just(i32::MAX), 1 => Just(i32::MIN)];
+    (any::<i8>(), any::<i8>(), weight).prop_map(move |(input_zero, output_zero, weight)| Quant {
+        input_zero,
+        output_zero,
+        residual: if residual { weight } else { 0 },
+    })
+}
+
+fn problem(layer: Layer) -> impl Strategy<Value = Problem> {
+    assert_eq!(layer.check(), Ok(()), "{layer}");
+    // A mean of values below 2⁸ has a multiplier of at most 2²⁴ / pixels; what is far above wraps.
+    let most = if matches!(layer, Layer::Pool(_)) { (1 << 23) - 1 } else { -1 };
+    let channels = channels(layer.channels()).prop_map(move |channels| {
+        channels.iter().map(|channel| Channel { multiplier: channel.multiplier & most, ..*channel }).collect()
+    });
+    let parts = (quant(layer), channels, bytes(layer.taps()), bytes(layer.input().len()));
+    parts.prop_map(move |(quant, channels, taps, input): (_, Vec<_>, _, Vec<u8>)| Problem {
+        step: Step { layer, quant },
+        channels,
+        taps,
+        input: input.into_iter().map(|byte| byte as i8).collect(),
+    })
+}
+
+fn shapes(channels: std::ops::Range<u16>) -> impl Strategy<Value = Shape> {
+    (1_u16..9, 1_u16..9, channels).prop_map(|(height, width, channels)| Shape::new(height, width, channels))
+}
+
+fn kernels() -> impl Strategy<Value = u8> {
+    prop::sample::select(vec![1_u8, 3, 5, 7, 15])
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    prop::sample::select(vec![Activation::None, Activation::Relu, Activation::Relu6])
+}
+
+fn convs() -> impl Strategy<Value = Layer> {
+    (shapes(1..7), 1_u16..9, kernels(), 1_u8..3, activations()).prop_map(
+        |(input, channels, kernel, stride, activation)| {
+            Layer::Conv(Conv { input, channels, kernel, stride, activation })
+        },
+    )
+}
+
+fn blocks() -> impl Strategy<Value = Layer> {
+    let expanded = prop_oneof![Just(0_u16), 1_u16..14, Just(8), Just(12)];
+    let all = (shapes(1..9), expanded, kernels(), 1_u8..3, 1_u16..9, any::<bool>());
+    all.prop_map(|(input, expanded, kernel, stride, channels, residual)| {
+        let residual = residual && stride == 1;
+        Layer::Block(Block {
+            input,
+            // 0 stands for a block that doesn't expand.
+            expanded: if expanded == 0 { input.channels } else { expanded },
+            kernel,
+            stride,
+            squeeze: 0,
+            channels: if residual { input.channels } else { channels },
+            residual,
+            activation: Activation::Relu6,
+        })
+    })
+}
+
+fn pools() -> impl Strategy<Value = Layer> {
+    shapes(1..20).prop_map(|input| Layer::Pool(Pool { input }))
+}
+
+fn linears() -> impl Strategy<Value = Layer> {
+    (1_u16..70, 1_u16..20, activations())
+        .prop_map(|(inputs, outputs, activation)| Layer::Linear(Linear { inputs, outputs, activation }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn conv_is_its_formula(problem in convs().prop_flat_map(problem)) {
+        prop_assert_eq!(problem.output(), problem.formula());
+    }
+
+    #[test]
+    fn block_is_its_formula(problem in blocks().prop_flat_map(problem)) {
+        prop_assert_eq!(problem.output(), problem.formula());
+    }
+
+    #[test]
+    fn linear_is_its_formula(problem in linears().prop_flat_map(problem)) {
+        prop_assert_eq!(problem.output(), problem.formula());
+    }
+
+    #[test]
+    fn pool_is_its_formula(problem in pools().prop_flat_map(problem)) {
+        prop_assert_eq!(problem.output(), problem.formula());
+    }
+}
