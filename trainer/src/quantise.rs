@@ -18,21 +18,11 @@ use crate::subnet::{Affine, Subnet};
 use convolution::{Convolution, Input, Target, fixed, least_scale};
 use ranges::{Range, ranges};
 
-pub use ranges::Method;
-
 /// The subnet in int8. The calibration images, of the net's resolution, tell how far each map's values reach.
 ///
 /// # Errors
 /// If a layer has no integer kernel, or the images are not what the net reads.
 pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
-    quantise_by(subnet, calibration, Method::default())
-}
-
-/// As [`quantise`], with the ranges found by a method of choice.
-///
-/// # Errors
-/// As [`quantise`].
-pub fn quantise_by(subnet: &Subnet, calibration: &Images, method: Method) -> Result<Compiled> {
     for (layer, _) in &subnet.layers {
         ensure!(layer.is_supported(), "the runtime has no integer kernel for this layer yet: {layer}");
     }
@@ -45,7 +35,7 @@ pub fn quantise_by(subnet: &Subnet, calibration: &Images, method: Method) -> Res
         calibration.channels
     );
     ensure!(!calibration.is_empty(), "there are no calibration images");
-    let mut ranges = ranges(subnet, calibration, method)?.into_iter();
+    let mut ranges = ranges(subnet, calibration)?.into_iter();
     let mut net = Net { map: image_scale(subnet), steps: vec![], outputs: vec![], channels: vec![], taps: vec![] };
     for (i, (layer, parts)) in subnet.layers.iter().enumerate() {
         let mut next = || ranges.next().expect("a range for each map");

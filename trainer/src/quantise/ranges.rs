@@ -1,6 +1,6 @@
 //! How far the values of each map reach, and the scale that follows.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use runtime::{Activation, HIDDEN_ZERO};
 
@@ -9,18 +9,6 @@ use crate::float::FloatNet;
 use crate::model::Scale;
 use crate::onnx::map_names;
 use crate::subnet::Subnet;
-
-/// How a map's range follows from its values.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub enum Method {
-    /// From the smallest value to the largest.
-    MinMax,
-    /// Without this share of the values at each end.
-    Percentile(f64),
-    /// Where rounding and clipping together cost the least squared error.
-    #[default]
-    SquaredError,
-}
 
 /// The values of a map that int8 distinguishes. Zero is among them.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -52,8 +40,9 @@ impl Range {
     }
 }
 
-/// The range of each map of [`map_names`], layer by layer, over all images.
-pub(super) fn ranges(subnet: &Subnet, images: &Images, method: Method) -> Result<Vec<Range>> {
+/// The range of each map of [`map_names`], layer by layer, over all images: where rounding and clipping together cost
+/// the least squared error.
+pub(super) fn ranges(subnet: &Subnet, images: &Images) -> Result<Vec<Range>> {
     let names = map_names(subnet).concat();
     let net = FloatNet::with_results(subnet, &names)?;
     let extremes = over_images(
@@ -66,12 +55,12 @@ pub(super) fn ranges(subnet: &Subnet, images: &Images, method: Method) -> Result
         },
         |range, other| *range = range.joined(other),
     )?;
-    if method == Method::MinMax {
-        return Ok(extremes);
+    for (name, Range { low, high }) in names.iter().zip(&extremes) {
+        ensure!((high - low).is_finite(), "the map {name} overflows in float");
     }
     let empty = extremes.into_iter().map(Histogram::new).collect();
     let histograms = over_images(&net, images, empty, Histogram::add, |histogram, other| histogram.join(&other))?;
-    Ok(histograms.iter().map(|histogram| histogram.range(method)).collect())
+    Ok(histograms.iter().map(|histogram| histogram.least_error()).collect())
 }
 
 /// Shows each image's maps to a copy of `empty`, and joins the copies.
@@ -93,7 +82,7 @@ fn over_images<T: Clone + Send + Sync>(
     (0..images.len()).into_par_iter().try_fold(|| empty.clone(), see_image).try_reduce(|| empty.clone(), join)
 }
 
-/// How often a map's values fall into each of many bins from the smallest to the largest.
+/// How often a map's values, but for zeros, fall into each of many bins from the smallest to the largest.
 #[derive(Clone)]
 struct Histogram {
     extremes: Range,
@@ -113,7 +102,8 @@ impl Histogram {
 
     fn add(&mut self, values: &[f32]) {
         let width = self.width();
-        for value in values {
+        // A zero is exact in any range.
+        for value in values.iter().filter(|&&value| value != 0.0) {
             let bin = (value - self.extremes.low) / width;
             self.counts[(bin as usize).min(BINS - 1)] += 1;
         }
@@ -121,33 +111,6 @@ impl Histogram {
 
     fn join(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
-    }
-
-    fn range(&self, method: Method) -> Range {
-        match method {
-            Method::MinMax => self.extremes,
-            Method::Percentile(share) => self.without(share),
-            Method::SquaredError => self.least_error(),
-        }
-    }
-
-    /// The range that leaves out the share of the values at each end.
-    fn without(&self, share: f64) -> Range {
-        let most = (self.counts.iter().sum::<u64>() as f64 * share) as u64;
-        let left_out = |counts: &mut dyn Iterator<Item = &u64>| {
-            let mut sum = 0;
-            let bins = counts
-                .take_while(|&&count| {
-                    sum += count;
-                    sum <= most
-                })
-                .count();
-            bins as f32 * self.width()
-        };
-        let Range { low, high } = self.extremes;
-        let low = low + left_out(&mut self.counts.iter());
-        let high = high - left_out(&mut self.counts.iter().rev());
-        Range { low: low.min(0.0), high: high.max(0.0) }
     }
 
     /// The range with the least sum of squared errors: each end in turn moves inwards while the other is held.
