@@ -67,7 +67,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Finds out now, not after hours of work, whether [`write`] will work.
+/// Finds out now, not after hours of work, whether [`write()`] will work.
 ///
 /// # Errors
 /// If the folder of `path` cannot be made or written to.
@@ -83,7 +83,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// Writes JSON that people can read and diff.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).context("cannot serialise")?;
     text.push(b'\n');
