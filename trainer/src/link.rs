@@ -217,3 +217,208 @@ fn read_frames(mut input: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     });
     receive
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io::{PipeReader, PipeWriter, pipe};
+
+    use embedded_hal::digital::{self, OutputPin};
+    use latency_probe::{Meter, Pool, Probe, Runner, Service, Timer, expected, serve};
+    use runtime::{Activation, Arena, Channel, Conv, Linear, Model, Quant, Shape, Step};
+
+    use super::*;
+
+    static POOL: Pool<1024, 64> = Pool::new();
+    const LAYER: Layer = Layer::Linear(Linear { inputs: 16, outputs: 8, activation: Activation::None });
+    const FACTS: Facts<'_> = Facts {
+        board: "test",
+        core: "host",
+        unit: "calls",
+        clock_hz: 1,
+        flash_bytes: 1 << 20,
+        ram_bytes: 1 << 20,
+        version: latency_probe::VERSION,
+        firmware: "",
+    };
+
+    /// Two pipes as a device's link, with what happens to its bytes.
+    struct DeviceEnd<F> {
+        input: PipeReader,
+        output: PipeWriter,
+        /// Bytes of a reply in, bytes on the wire out.
+        wire: F,
+    }
+
+    impl<F> embedded_io::ErrorType for DeviceEnd<F> {
+        type Error = std::io::Error;
+    }
+
+    impl<F> embedded_io::Read for DeviceEnd<F> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.input.read(buffer)
+        }
+    }
+
+    impl<F: FnMut(&[u8]) -> Vec<u8>> embedded_io::Write for DeviceEnd<F> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.output.write_all(&(self.wire)(bytes))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Nothing;
+
+    impl Timer for Nothing {
+        fn now(&self) -> u32 {
+            0
+        }
+
+        fn since(&self, _: u32) -> u32 {
+            7
+        }
+    }
+
+    impl digital::ErrorType for Nothing {
+        type Error = Infallible;
+    }
+
+    impl OutputPin for Nothing {
+        fn set_low(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+
+        fn set_high(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    /// A link to that service, whose replies go through `wire`.
+    fn link(service: impl Service + Send + 'static, wire: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Link {
+        let ((input, to_device), (from_device, output)) = (pipe().unwrap(), pipe().unwrap());
+        thread::spawn(move || {
+            let (mut end, mut service) = (DeviceEnd { input, output, wire }, service);
+            let mut meter = Meter { timer: Nothing, pin: Nothing };
+            let _ = serve(&mut end, &FACTS, &mut meter, &mut service, &mut [0; FRAME]);
+        });
+        Link::new(from_device, to_device, Duration::from_millis(200))
+    }
+
+    fn probe() -> impl Service + Send + 'static {
+        Probe { arena: vec![0; 1024].leak(), pool: POOL.weights() }
+    }
+
+    /// Does to the replies what each `change` in turn says, and leaves the others as they are.
+    fn with_changes(changes: Vec<fn(Vec<u8>) -> Vec<u8>>) -> impl FnMut(&[u8]) -> Vec<u8> + Send + 'static {
+        let mut changes = changes.into_iter();
+        move |reply| match changes.next() {
+            Some(change) => change(reply.to_vec()),
+            None => reply.to_vec(),
+        }
+    }
+
+    fn damage(mut reply: Vec<u8>) -> Vec<u8> {
+        reply[2] ^= 0x40;
+        reply
+    }
+
+    fn lose(_: Vec<u8>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn prepend_noise(reply: Vec<u8>) -> Vec<u8> {
+        [&[1, 2, 3, 0, 0][..], &reply].concat()
+    }
+
+    fn expect_measured(link: &mut Link) {
+        let checksum = expected(LAYER, 5, POOL.weights(), &mut [0; 1024]).unwrap();
+        assert_eq!(link.measure(LAYER, 5, 2), Ok(Measured { ticks: vec![7, 7], checksum }));
+    }
+
+    #[test]
+    fn a_sound_link_says_hello_and_measures() {
+        let mut link = link(probe(), with_changes(vec![]));
+        let (facts, capacity) = link.hello().unwrap();
+        assert_eq!((facts, capacity.arena_bytes), (FACTS, 1024));
+        // Sequence numbers come round.
+        for _ in 0..300 {
+            expect_measured(&mut link);
+        }
+    }
+
+    #[test]
+    fn a_reply_that_is_damaged_or_lost_is_asked_for_again() {
+        for changes in [vec![damage as fn(_) -> _], vec![lose], vec![prepend_noise], vec![damage, lose]] {
+            let mut link = link(probe(), with_changes(changes));
+            expect_measured(&mut link);
+            expect_measured(&mut link);
+        }
+    }
+
+    #[test]
+    fn a_reply_that_comes_too_late_is_taken_for_no_other() {
+        let mut last = Vec::new();
+        let mut link = link(probe(), move |reply: &[u8]| std::mem::replace(&mut last, reply.to_vec()));
+        // Each reply is the one to the request before, so none is ever the one that is waited for.
+        assert_eq!(link.hello().unwrap_err(), LinkError::Silent);
+    }
+
+    #[test]
+    fn a_link_that_stays_bad_is_given_up() {
+        assert_eq!(link(probe(), damage_all()).hello().unwrap_err(), LinkError::Damaged);
+        assert_eq!(link(probe(), |_: &[u8]| Vec::new()).hello().unwrap_err(), LinkError::Silent);
+    }
+
+    fn damage_all() -> impl FnMut(&[u8]) -> Vec<u8> + Send + 'static {
+        |reply| damage(reply.to_vec())
+    }
+
+    #[test]
+    fn a_device_that_is_gone_is_gone_at_once() {
+        let ((input, to_device), (from_device, output)) = (pipe().unwrap(), pipe().unwrap());
+        drop((input, output));
+        let mut link = Link::new(from_device, to_device, Duration::from_secs(1000));
+        assert_eq!(link.hello().unwrap_err(), LinkError::Gone);
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_with_its_cause() {
+        let mut link = link(probe(), with_changes(vec![]));
+        assert_eq!(link.measure(LAYER, 5, 0), Err(LinkError::Refused(Refusal::Runs)));
+        assert_eq!(link.infer(&[1, 2], 3), Err(LinkError::Refused(Refusal::Firmware)));
+    }
+
+    const STEPS: [Step; 1] = [Step {
+        layer: Layer::Conv(Conv {
+            input: Shape::new(18, 18, 1),
+            channels: 1,
+            kernel: 1,
+            stride: 1,
+            activation: Activation::None,
+        }),
+        quant: Quant { input_zero: 0, output_zero: 1, residual: 0 },
+    }];
+    static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
+    /// Scores are pixels plus 1: 4 taps times a quarter.
+    static ECHO: Model<324, 648, 324> = Model::new(&STEPS, &CHANNELS, &[4]);
+
+    #[test]
+    fn images_and_scores_travel_in_chunks_and_survive_a_bad_link() {
+        let image: Vec<i8> = (0..324).map(|i| (i % 100) as i8).collect();
+        let scores = image.iter().map(|value| value + 1).collect();
+        let inferred = Ok(Inferred { ticks: 7, scores });
+        let keep: fn(Vec<u8>) -> Vec<u8> = |reply| reply;
+        // Two loads, the inference, two parts of the scores.
+        for bad in 0..5 {
+            let mut changes = vec![keep; 5];
+            changes[bad] = damage;
+            let mut link = link(Runner::new(&ECHO, Box::leak(Box::new(Arena::new()))), with_changes(changes));
+            assert_eq!(link.infer(&image, 324), inferred, "with damaged reply {bad}");
+            assert_eq!(link.infer(&image, 324), inferred, "after damaged reply {bad}");
+        }
+    }
+}

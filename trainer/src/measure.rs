@@ -172,3 +172,45 @@ fn firmware_cost(board: &Board, space: &Space) -> Result<Option<FirmwareCost>> {
         static_bytes: size.sram_bytes.saturating_sub(blank.net()?.arena_bytes()),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::{Activation, Linear};
+
+    const LAYER: Layer = Layer::Linear(Linear { inputs: 8, outputs: 4, activation: Activation::None });
+
+    fn measured(checksum: u32) -> Result<Measured, Refusal> {
+        Ok(Measured { ticks: vec![30, 10, 20], checksum })
+    }
+
+    #[test]
+    fn equal_checksums_make_an_entry() {
+        assert_eq!(compare(LAYER, measured(5), Ok(5)), Ok(Entry::measured(LAYER, &[10, 20, 30], 5)));
+        assert_eq!(
+            compare(LAYER, Err(Refusal::Arena(9)), Err(Refusal::Arena(9))),
+            Ok(Entry::refused(LAYER, "it needs 9 bytes more than the arena has"))
+        );
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        let check = |device, host, text: &str| assert_eq!(compare(LAYER, device, host), Err(text.to_string()));
+        check(measured(0xA), Ok(0xB), "linear 8 -> 4 none has checksum 0000000a there and 0000000b here");
+        check(
+            measured(1),
+            Err(Refusal::Unsupported),
+            "linear 8 -> 4 none runs there, and here: the runtime has no kernel for it",
+        );
+        check(
+            Err(Refusal::Unsupported),
+            Ok(1),
+            "linear 8 -> 4 none runs here, and there: the runtime has no kernel for it",
+        );
+        check(
+            Err(Refusal::Arena(1)),
+            Err(Refusal::Arena(2)),
+            "linear 8 -> 4 none runs here, and there: it needs 1 bytes more than the arena has",
+        );
+    }
+}

@@ -228,3 +228,111 @@ pub fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::{Activation, Linear, Pool, Shape};
+
+    fn linear(outputs: u16) -> Layer {
+        Layer::Linear(Linear { inputs: 8, outputs, activation: Activation::None })
+    }
+
+    fn space() -> Space {
+        Space::load("fashion").unwrap()
+    }
+
+    fn table(layers: Vec<Entry>) -> LatencyTable {
+        LatencyTable {
+            header: Header::new(FORMAT, &space().hash(), 3),
+            provenance: Provenance {
+                command: "ofa measure --board b --space fashion --seed 3 --runs 3".into(),
+                board: "b".into(),
+                core: "c".into(),
+                clock_hz: 1,
+                unit: "cycles".into(),
+                flash_bytes: 2,
+                ram_bytes: 3,
+                link: "none".into(),
+                probe: "00".into(),
+                sources: "11".into(),
+                runtime: "0".into(),
+                ofa: "0".into(),
+                date: "2000-01-01".into(),
+            },
+            firmware: Some(FirmwareCost { code_bytes: 1000, static_bytes: 10 }),
+            layers,
+        }
+    }
+
+    /// What loading a table says that was saved and then changed.
+    fn load(table: &LatencyTable, change: impl Fn(String) -> String) -> Result<LatencyTable> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.json");
+        table.save(&path).unwrap();
+        std::fs::write(&path, change(std::fs::read_to_string(&path).unwrap())).unwrap();
+        LatencyTable::load(&path, &space())
+    }
+
+    fn two() -> LatencyTable {
+        table(vec![Entry::measured(linear(3), &[9, 7, 8, 100], 0xAB), Entry::refused(linear(4), "no reason")])
+    }
+
+    #[test]
+    fn a_table_survives_its_file() {
+        assert_eq!(load(&two(), |text| text).unwrap(), two());
+        let without_firmware = LatencyTable { firmware: None, ..two() };
+        assert_eq!(load(&without_firmware, |text| text).unwrap(), without_firmware);
+    }
+
+    #[test]
+    fn each_layer_is_a_line() {
+        let text = two().to_json().unwrap();
+        let line = r#"    {"text":"linear 8 -> 3 none","outcome":{"measured":{"ticks":8,"mad":1,"runs":4,"checksum":"000000ab"}},"#;
+        assert!(text.lines().any(|found| found.starts_with(line)), "{text}");
+    }
+
+    #[test]
+    fn latencies_add_up_and_what_is_missing_is_named() {
+        let table = two();
+        assert_eq!(table.latency(&[linear(3), linear(3)]).unwrap(), 16);
+        assert_eq!(table.ticks(&linear(4)), None);
+        let error = table.latency(&[linear(3), linear(5)]).unwrap_err().to_string();
+        let command = "ofa measure --board b --space fashion --seed 3 --runs 3";
+        assert_eq!(error, format!("the latency table of b lacks linear 8 -> 5 none; run: {command}"));
+        let error = table.latency(&[linear(4)]).unwrap_err().to_string();
+        assert_eq!(error, "b refuses linear 8 -> 4 none: no reason");
+        let pool = Layer::Pool(Pool { input: Shape::new(2, 2, 3) });
+        assert_eq!(table.flash_bytes(&[pool]), Some(1000 + model::flash_bytes(&[pool])));
+    }
+
+    #[test]
+    fn a_damaged_table_is_one_line() {
+        let check = |table: LatencyTable, change: &dyn Fn(String) -> String, part: &str| {
+            let error = format!("{:#}", load(&table, change).unwrap_err());
+            assert!(error.contains(part), "{error}");
+            assert!(error.contains("run: ofa measure") || error.contains("made by: ofa measure"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        };
+        let replace = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
+        check(two(), &|text| text[..text.len() / 2].into(), "b.json");
+        check(two(), &replace("\"ticks\":8", "\"ticks\":0"), "takes no ticks");
+        check(two(), &replace("\"ticks\":8", "\"ticks\":-1"), "layers[0].outcome");
+        check(two(), &replace("8 -> 3", "8 -> 9"), "linear 8 -> 9 none is linear 8 -> 3 none to the program");
+        check(two(), &replace(FORMAT, "ofa-else"), "is ofa-else version 1");
+        check(two(), &replace("\"inputs\":8", "\"inputs\":0"), "a map of the layer is empty");
+        let [first, second] = two().layers.try_into().unwrap();
+        check(table(vec![first.clone(), first.clone()]), &|text| text, "is there twice");
+        check(table(vec![second, first]), &|text| text, "is not in its place");
+        let mut other = two();
+        other.header.space = "0123456789abcdef".into();
+        check(other, &|text| text, "was made for space 0123456789abcdef");
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_lower() {
+        assert_eq!(median(&[4, 1, 3, 2]), 2);
+        assert_eq!(median(&[7]), 7);
+        assert_eq!(median::<u32>(&[]), 0);
+    }
+}

@@ -1,0 +1,326 @@
+//! The emulated board, from the host's side. These tests need QEMU and say aloud when it is missing.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use latency_probe::Trial;
+use runtime::{Activation, Channel, Conv, Layer, Linear, Shape, Weights};
+use trainer::board::{Board, Link};
+use trainer::dataset::Images;
+use trainer::files::Header;
+use trainer::firmware::{self, Binary};
+use trainer::measure::{Settings, measure};
+use trainer::model::{self, Compiled, Scale};
+use trainer::run::{RunReport, run};
+use trainer::space::{Arch, Space};
+use trainer::table::{LatencyTable, Outcome};
+
+const BOARD: &str = "mps2-an386";
+
+macro_rules! need_qemu {
+    () => {
+        if Command::new("qemu-system-arm").arg("--version").output().is_err() {
+            println!("SKIPPED, qemu-system-arm is missing: apt-get install qemu-system-arm");
+            return;
+        }
+    };
+}
+
+fn board() -> Board {
+    Board::load(BOARD).unwrap()
+}
+
+fn fashion() -> Space {
+    Space::load("fashion").unwrap()
+}
+
+fn settings(seed: u64, boards: usize) -> Settings {
+    Settings { seed, runs: 2, boards }
+}
+
+/// A net of these layers with any weights.
+fn any_net(space: &Space, arch: &Arch, layers: &[Layer]) -> Compiled {
+    let mut pool = (vec![Channel { bias: 0, multiplier: 0 }; 1 << 12], vec![0; 1 << 18]);
+    latency_probe::fill(&mut pool.0, &mut pool.1);
+    let weights = Weights { channels: &pool.0, taps: &pool.1 };
+    let trials: Vec<_> = layers.iter().map(|layer| Trial::new(*layer, 5, weights).unwrap()).collect();
+    Compiled {
+        header: Header::new(model::FORMAT, &space.hash(), 0),
+        arch: arch.clone(),
+        steps: trials.iter().map(Trial::step).collect(),
+        outputs: vec![Scale { scale: 1.0, zero: 0 }; layers.len()],
+        channels: trials.iter().flat_map(|trial| trial.weights().channels.to_vec()).collect(),
+        taps: trials.iter().flat_map(|trial| trial.weights().taps.to_vec()).collect(),
+    }
+}
+
+fn any_images(count: usize, side: u16) -> Images {
+    let len = usize::from(side) * usize::from(side);
+    let pixels = (0..count * len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    Images { side, channels: 1, pixels, labels: (0..count).map(|i| (i % 10) as u8).collect() }
+}
+
+/// A net of the space whose blocks differ, with its table and its report.
+fn run_a_net() -> (LatencyTable, RunReport) {
+    let (board, space) = (board(), fashion());
+    let mut arch = space.smallest();
+    let [kernel, expand] = [5, 3];
+    arch.stages[1].push(trainer::space::BlockArch { kernel, expand });
+    arch.resolution = 24;
+    space.check(&arch).unwrap();
+    let layers = space.layers(&arch);
+    let table = measure(&board, &space, &layers, settings(1, 0), &|| ()).unwrap();
+    let net = any_net(&space, &arch, &layers);
+    let report = run(&board, &net, &any_images(6, 24), Some(&table), 0, &|| ()).unwrap();
+    (table, report)
+}
+
+#[test]
+fn a_net_computes_and_costs_what_was_predicted() {
+    need_qemu!();
+    let (table, report) = run_a_net();
+    assert_eq!((report.logits_equal_host, report.first_difference), (true, None));
+    assert_eq!((report.board.as_str(), report.images), (BOARD, 6));
+    let latency = &report.latency;
+    assert_eq!((latency.unit.as_str(), latency.min), ("instructions", latency.max));
+    let predicted = latency.predicted.unwrap() as f64;
+    assert!((f64::from(latency.measured) / predicted - 1.0).abs() < 0.02, "{latency:?}");
+    for bytes in [report.sram_bytes, report.flash_bytes] {
+        let allowed = bytes.linked as f64 * 0.05 + 1024.0;
+        assert!((bytes.predicted.unwrap() as f64 - bytes.linked as f64).abs() <= allowed, "{bytes:?}");
+    }
+    assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
+}
+
+#[test]
+fn ticks_depend_neither_on_the_data_nor_on_how_many_boards_measure() {
+    need_qemu!();
+    let space = fashion();
+    let layers: Vec<_> = space.distinct_layers().into_iter().step_by(9).collect();
+    let measure = |settings| measure(&board(), &space, &layers, settings, &|| ()).unwrap().layers;
+    let one = measure(settings(1, 1));
+    assert_eq!(one, measure(settings(1, 3)));
+    let other = measure(settings(2, 2));
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!(one.ticks(), other.ticks(), "{}", one.text);
+        assert_ne!(one.outcome, other.outcome, "another seed has another output: {}", one.text);
+        assert!(matches!(one.outcome, Outcome::Measured { mad: 0, runs: 2, .. }), "{one:?}");
+    }
+}
+
+#[test]
+fn layers_that_the_board_cannot_run_are_refused_with_their_cause() {
+    need_qemu!();
+    let conv = Conv { input: Shape::new(4, 4, 8), channels: 8, kernel: 1, stride: 1, activation: Activation::HSwish };
+    let linear = |inputs, outputs| Layer::Linear(Linear { inputs, outputs, activation: Activation::None });
+    let huge = Conv { input: Shape::new(2000, 1000, 1), channels: 2, activation: Activation::None, ..conv };
+    let layers = [Layer::Conv(conv), linear(1 << 15, 64), Layer::Conv(huge)];
+    let table = measure(&board(), &fashion(), &layers, settings(1, 0), &|| ()).unwrap();
+    let cause = |layer: &Layer| {
+        let entry = table.layers.iter().find(|entry| entry.layer == *layer).unwrap();
+        assert_eq!(table.ticks(layer), None);
+        match &entry.outcome {
+            Outcome::Refused(cause) => cause.clone(),
+            Outcome::Measured { .. } => panic!("{entry:?}"),
+        }
+    };
+    assert_eq!(cause(&layers[0]), "the runtime has no kernel for it");
+    assert_eq!(
+        cause(&layers[1]),
+        format!("it needs {} bytes more than the pool of weights has", (1 << 21) - (1 << 19))
+    );
+    assert_eq!(cause(&layers[2]), format!("it needs {} bytes more than the arena has", 6_000_000 - (3 << 20)));
+    let error = table.latency(&layers[..1]).unwrap_err().to_string();
+    assert!(error.contains("refuses conv 4x4x8"), "{error}");
+}
+
+#[test]
+fn a_net_that_misses_the_board_is_a_build_error_in_bytes() {
+    need_qemu!();
+    let space = fashion();
+    let conv =
+        Conv { input: Shape::new(1500, 1500, 1), channels: 1, kernel: 1, stride: 1, activation: Activation::None };
+    let net = any_net(&space, &space.smallest(), &[Layer::Conv(conv)]);
+    let error = firmware::build(&board(), Binary::Runner(&net)).unwrap_err().to_string();
+    // Two maps and the frame, less the board's memory.
+    let missing = 2 * 1500 * 1500 + latency_probe::FRAME - (4 << 20);
+    assert!(error.contains(&format!("the net misses the board's SRAM by bytes: {missing}")), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_board_that_breaks_down_is_reported_with_its_last_words() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("emulator");
+    fs::write(&program, "#!/bin/sh\n[ $1 = --version ] && echo version 1 || echo it burns >&2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let link = Link::Qemu { program: program.to_str().unwrap().into(), arguments: vec![] };
+    let space = fashion();
+    let layers = space.layers(&space.smallest());
+    let error = measure(&Board { link, ..board() }, &space, &layers, settings(1, 1), &|| ()).unwrap_err();
+    assert_eq!(format!("{error:#}"), "mps2-an386: it burns: the board has closed the link");
+}
+
+#[test]
+fn a_missing_emulator_is_named_with_what_to_install() {
+    let link = Link::Qemu { program: "qemu-system-none".into(), arguments: vec![] };
+    let board = Board { link, ..board() };
+    let space = fashion();
+    let layers = space.layers(&space.smallest());
+    let error = measure(&board, &space, &layers, settings(1, 1), &|| ()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "qemu-system-none, which emulates mps2-an386, is missing; install it: apt-get install qemu-system-none"
+    );
+}
+
+fn ofa(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ofa")).args(arguments).output().unwrap()
+}
+
+/// Fails with exit code 2 and one line that holds each of the parts.
+fn fails(arguments: &[&str], parts: &[&str]) {
+    let output = ofa(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "{part} is not in: {stderr}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    fs::write(path("broken.json"), "[{\"conv\": 3}]").unwrap();
+    fs::write(path("empty.json"), "[]").unwrap();
+    fs::write(path("kinds.json"), "[{\"kind\": \"pooling\", \"input\": [1, 2, 3]}]").unwrap();
+    fs::write(path("file"), "").unwrap();
+
+    let known = "there is no board esp32; there are: mps2-an386";
+    fails(&["measure", "--board", "esp32", "--out", &path("table")], &[known]);
+    fails(&["run", "--board", "esp32", "model"], &[known]);
+    fails(&["bench", "kernels", "--board", "esp32", "--layers", &path("empty.json")], &[known]);
+    fails(&["measure", "--board", BOARD, "--space", "nowhere"], &["there is no space nowhere"]);
+    fails(&["measure", "--board", BOARD, "--layers", &path("missing.json")], &["missing.json"]);
+    fails(&["measure", "--board", BOARD, "--layers", &path("broken.json")], &["broken.json", "[0]"]);
+    fails(&["measure", "--board", BOARD, "--layers", &path("empty.json")], &["there are no layers to measure"]);
+    fails(&["measure", "--board", BOARD, "--out", &path("file/table.json")], &["cannot write", "file/table.json"]);
+    fails(&["run", "--board", BOARD, &path("nothing")], &["nothing/model.json", "ofa compile"]);
+    fails(&["bench", "kernels", "--layers", &path("kinds.json")], &["pooling", "kind"]);
+    assert!(!folder.path().join("table").exists());
+}
+
+#[test]
+fn the_commands_work_on_files() {
+    need_qemu!();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let space = fashion();
+    let arch = space.smallest();
+    let layers = space.layers(&arch);
+    any_net(&space, &arch, &layers).save(&folder.path().join("model")).unwrap();
+    fs::write(path("layers.json"), serde_json::to_string(&layers).unwrap()).unwrap();
+    write_idx(&folder.path().join("data"), 28, 40);
+
+    let output = ofa(&["measure", "--board", BOARD, "--layers", &path("layers.json"), "--out", &path("table.json")]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("7 layers") && stdout.contains("7 checksums equal this host's"), "{stdout}");
+    assert_eq!(output.stderr, b"");
+    let table = LatencyTable::load(&folder.path().join("table.json"), &space).unwrap();
+    assert!(table.latency(&layers).unwrap() > 0);
+
+    let run = [
+        "run",
+        "--board",
+        BOARD,
+        &path("model"),
+        "--images",
+        "3",
+        "--data",
+        &path("data"),
+        "--table",
+        &path("table.json"),
+    ];
+    let output = ofa(&run);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("3 images") && stdout.contains("logits equal: yes"), "{stdout}");
+    let output = ofa(&[&run[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["logits_equal_host"], true);
+    assert_eq!(report["latency"]["predicted"], table.latency(&layers).unwrap());
+
+    // Made for another space.
+    let text = fs::read_to_string(path("table.json")).unwrap();
+    fs::write(path("table.json"), text.replace(&space.hash(), "0123456789abcdef")).unwrap();
+    fails(&run, &["was made for space 0123456789abcdef", "run: ofa measure --board mps2-an386"]);
+    // Cut off.
+    fs::write(path("table.json"), &text[..text.len() / 2]).unwrap();
+    fails(&run, &["table.json", "EOF"]);
+}
+
+/// The four files of a data set of grey noise.
+fn write_idx(folder: &std::path::Path, side: u16, count: usize) {
+    fs::create_dir_all(folder).unwrap();
+    let images = any_images(count, side);
+    let number = |number: usize| (number as u32).to_be_bytes();
+    for set in ["train", "t10k"] {
+        let side = usize::from(side);
+        let head = [&[0, 0, 8, 3][..], &number(count), &number(side), &number(side)].concat();
+        fs::write(folder.join(format!("{set}-images-idx3-ubyte")), [head, images.pixels.clone()].concat()).unwrap();
+        let head = [&[0, 0, 8, 1][..], &number(count)].concat();
+        fs::write(folder.join(format!("{set}-labels-idx1-ubyte")), [head, images.labels.clone()].concat()).unwrap();
+    }
+}
+
+/// Processes other than this one that carry a mark in their environment.
+#[cfg(target_os = "linux")]
+fn marked(mark: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
+    let has_mark = |id: &u32| {
+        fs::read(format!("/proc/{id}/environ")).is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(mark))
+    };
+    ids.filter(has_mark).map(|id| fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default()).collect()
+}
+
+/// However `ofa` is ended, its emulators end too.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_emulator_outlives_ofa() {
+    need_qemu!();
+    let folder = tempfile::tempdir().unwrap();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..6_000 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("waited two minutes until {what}");
+    };
+    // Built beforehand, so that what is interrupted is the measurement.
+    firmware::build(&board(), Binary::Probe).unwrap();
+    for signal in ["INT", "TERM", "KILL"] {
+        let mark = format!("OFA_TEST_MARK={}-{signal}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut ofa = Command::new(env!("CARGO_BIN_EXE_ofa"))
+            .args(["measure", "--board", BOARD, "--runs", "16", "--out"])
+            .arg(folder.path().join("table.json"))
+            .env(name, value)
+            .spawn()
+            .unwrap();
+        until("QEMU runs", &|| marked(&mark).iter().any(|name| name.starts_with("qemu")));
+        let kill = Command::new("kill").args(["-s", signal, &ofa.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        assert!(!ofa.wait().unwrap().success());
+        until("all its children are gone", &|| marked(&mark).is_empty());
+        assert!(!folder.path().join("table.json").exists());
+    }
+}
