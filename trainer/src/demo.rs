@@ -120,9 +120,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     })?;
 
     let compiled = seconds.time("compile", || {
-        let of = |layer: &runtime::Layer| table.ticks(layer);
-        let ticks = Some(compile::Ticks { unit: &table.provenance.unit, of: &of });
-        let settings = compile::Settings { calibration_images: 512, seed: *seed, ticks };
+        let settings = compile::Settings { calibration_images: 512, seed: *seed, table: Some(&table) };
         let compiled = compile(&subnet, dataset, &settings)?;
         compiled.save(&path("model"))?;
         let accuracy = &compiled.report.accuracy;

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use rayon::prelude::*;
+use anyhow::Result;
 use tract_onnx::prelude::*;
 
-use crate::dataset::Images;
 use crate::onnx;
 use crate::subnet::Subnet;
 
@@ -60,27 +58,12 @@ impl FloatNet {
         Ok(())
     }
 
-    /// Share of the images whose class has the highest score.
+    /// The class of an image: the first of the highest scores.
     ///
     /// # Errors
-    /// If there are no images, or tract fails.
-    pub fn accuracy(&self, images: &Images) -> Result<f64> {
-        accuracy(images, |image| Ok(argmax(&self.scores(image)?)))
+    /// If tract fails.
+    pub fn class(&self, image: &[u8]) -> Result<usize> {
+        let scores = self.scores(image)?;
+        Ok((1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best }))
     }
-}
-
-/// Share of the images that `classify` puts into their class; on all cores.
-///
-/// # Errors
-/// If there are no images, or `classify` fails.
-pub fn accuracy(images: &Images, classify: impl Fn(&[u8]) -> Result<usize> + Sync) -> Result<f64> {
-    ensure!(!images.is_empty(), "there are no images to judge the net by");
-    let correct = |i: usize| Ok(usize::from(classify(images.image(i))? == usize::from(images.labels[i])));
-    let correct: usize = (0..images.len()).into_par_iter().map(correct).sum::<Result<usize>>()?;
-    Ok(correct as f64 / images.len() as f64)
-}
-
-/// As [`runtime::argmax`]: the first of equals.
-fn argmax(scores: &[f32]) -> usize {
-    (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best })
 }

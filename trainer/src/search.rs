@@ -56,18 +56,27 @@ pub struct Found {
 }
 
 /// No net of the space fits.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Infeasible {
     /// What was asked for.
     pub limits: Limits,
     /// What a tick is, where there is a latency table.
     pub unit: Option<String>,
-    /// For each limit the share of evenly drawn nets that it alone excludes, the largest first.
-    pub excluded: Vec<(Quantity, f64)>,
+    /// What each limit alone excludes, the most first.
+    pub excluded: Vec<Exclusion>,
     /// Share of evenly drawn nets with a layer that the board refuses.
     pub refused: f64,
-    /// The net whose worst excess over a limit is the least, with its cost; `None` if the board refuses every net.
-    pub nearest: Option<(Net, Cost)>,
+    /// The net whose worst excess over a limit is the least; `None` if the board refuses every net.
+    pub nearest: Option<Net>,
+}
+
+/// What one limit alone excludes.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Exclusion {
+    /// Which limit.
+    pub limit: Quantity,
+    /// Share of evenly drawn nets.
+    pub share: f64,
 }
 
 /// Looks for the net with the highest predicted accuracy within the limits.
@@ -92,15 +101,18 @@ pub fn search(
         let count = sampled.iter().flatten().filter(|cost| excluded(cost)).count();
         count as f64 / SURVEYED as f64
     };
-    let alone = |(quantity, limit): (Quantity, u64)| (quantity, share(&|cost| cost.get(quantity) > Some(limit)));
+    let alone = |(quantity, limit): (Quantity, u64)| Exclusion {
+        limit: quantity,
+        share: share(&|cost| cost.get(quantity) > Some(limit)),
+    };
     let mut excluded: Vec<_> = limits.iter().map(alone).collect();
-    excluded.sort_by(|a, b| b.1.total_cmp(&a.1));
+    excluded.sort_by(|a, b| b.share.total_cmp(&a.share));
     Err(Infeasible {
         limits: *limits,
         unit: costs.unit().map(Into::into),
         excluded,
         refused: sampled.iter().filter(|cost| cost.is_none()).count() as f64 / SURVEYED as f64,
-        nearest: best.cost.map(|cost| (best, cost)),
+        nearest: best.cost.is_some().then_some(best),
     }
     .into())
 }
@@ -113,22 +125,24 @@ impl fmt::Display for Infeasible {
             self.unit.as_deref().filter(|_| quantity == Quantity::Latency).unwrap_or(quantity.unit())
         };
         write!(f, "no net fits; of {SURVEYED} nets drawn evenly")?;
-        for (i, (quantity, share)) in self.excluded.iter().enumerate() {
-            let limit = self.limits.get(*quantity).unwrap_or_default();
+        for (i, Exclusion { limit, share }) in self.excluded.iter().enumerate() {
+            let number = self.limits.get(*limit).unwrap_or_default();
             let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma} {quantity}={limit} alone excludes {:.1} %", 100.0 * share)?;
+            write!(f, "{comma} {limit}={number} alone excludes {:.1} %", 100.0 * share)?;
         }
         if self.refused > 0.0 {
             write!(f, "; the board refuses a layer of {:.1} %", 100.0 * self.refused)?;
         }
-        let Some((net, cost)) = &self.nearest else { return write!(f, "; the board refuses all") };
+        let Some(Net { accuracy, cost: Some(cost), .. }) = &self.nearest else {
+            return write!(f, "; the board refuses all");
+        };
         write!(f, "; the nearest net has")?;
         for (quantity, limit) in self.limits.iter() {
             let value = cost.get(quantity).unwrap_or_default();
             let times = value as f64 / limit as f64;
             write!(f, " {quantity} {value} {} ({times:.2} times the limit),", unit(quantity))?;
         }
-        write!(f, " predicted accuracy {:.2} %; it fits with", 100.0 * net.accuracy)?;
+        write!(f, " predicted accuracy {:.2} %; it fits with", 100.0 * accuracy)?;
         for (quantity, limit) in self.limits.iter() {
             write!(f, " --limit {quantity}={}", limit.max(cost.get(quantity).unwrap_or_default()))?;
         }

@@ -87,6 +87,7 @@ impl<'a> Walk<'a> {
             Ok(constant.values.clone())
         };
         let (mean, deviation) = (constants("Sub")?, constants("Div")?);
+        ensure!(mean.iter().all(|mean| (0.0..=255.0).contains(mean)), "the images' mean is not from 0 to 255");
         ensure!(deviation.iter().all(|&deviation| deviation > 0.0), "the images' deviation is not positive");
         Ok(Normalisation { mean, deviation })
     }

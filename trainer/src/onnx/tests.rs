@@ -203,6 +203,7 @@ fn other_graphs_are_refused_and_the_node_is_named() {
     check(|m| m.graph.as_mut().unwrap().initializer[3].raw_data[..4].fill(0), "from 0 to 6");
     check(|m| m.graph.as_mut().unwrap().initializer[4].dims[0] = 3, "layer0.linear.weights");
     check(|m| m.graph.as_mut().unwrap().initializer[4].raw_data[..4].fill(255), "not finite");
+    check(|m| m.graph.as_mut().unwrap().initializer[0].raw_data = 300_f32.to_le_bytes().into(), "mean");
     check(|m| m.graph.as_mut().unwrap().initializer[1].raw_data.fill(0), "deviation");
     check(|m| m.metadata_props.retain(|entry| entry.key != "arch"), "no `arch`");
     check(|m| m.metadata_props[0].value = "ofa-predictor".into(), "is ofa-predictor version 1");

@@ -84,3 +84,122 @@ pub(super) fn fixed(quotient: f64, bits: i32) -> i32 {
 pub(super) fn least_scale(input: f32) -> f32 {
     input / 127.0
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use runtime::{Layer, Linear, Quant, Step, Weights, execute};
+
+    use super::*;
+
+    /// A linear layer with what it reads, drawn by a seed.
+    struct Problem {
+        affine: Affine,
+        input: Scale,
+        values: Vec<i8>,
+        target: Target,
+    }
+
+    impl Problem {
+        fn new(fan_in: usize, weights: f32, bias: f32, reach: f32, activation: Activation, seed: u64) -> Self {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let channels = 5;
+            // Channels of very different magnitude, one of them dead.
+            let weight = |i: usize| [1.0, 0.1, 1e-5, 0.0, 0.5][i / fan_in] * weights * rng.random_range(-1.0..1.0_f32);
+            let weights = (0..channels * fan_in).map(weight).collect();
+            let biases = (0..channels).map(|_| bias * rng.random_range(-1.0..1.0)).collect();
+            let low = if activation == Activation::None { -reach * rng.random_range(0.0..1.0_f32) } else { 0.0 };
+            Self {
+                affine: Affine { weights, bias: biases },
+                input: Scale { scale: rng.random_range(1e-3..0.1), zero: rng.random() },
+                values: (0..fan_in).map(|_| rng.random()).collect(),
+                target: Target { range: Range { low, high: reach }, activation, least: 0.0 },
+            }
+        }
+
+        fn real_inputs(&self) -> impl Iterator<Item = f64> {
+            let Scale { scale, zero } = self.input;
+            self.values.iter().map(move |&value| f64::from(i32::from(value) - i32::from(zero)) * f64::from(scale))
+        }
+
+        /// The kernel's outputs, each with the exact output and the error that NUMERICS.md allows, in steps.
+        fn outputs(self) -> Vec<(i8, f64, f64)> {
+            let real: Vec<f64> = self.real_inputs().collect();
+            let Self { affine, input, values, target } = self;
+            let (fan_in, activation) = (values.len(), target.activation);
+            let Convolution { output, channels, taps } = Convolution::new(&affine, &input.into(), target);
+            let layer = Linear { inputs: fan_in as u16, outputs: channels.len() as u16, activation };
+            let quant = Quant { input_zero: input.zero, output_zero: output.zero, residual: 0 };
+            let taps: Vec<u8> = taps.into_iter().map(|tap| tap as u8).collect();
+            let weights = Weights { channels: &channels, taps: &taps };
+            let mut integers = vec![0; channels.len()];
+            execute(&Step { layer: Layer::Linear(layer), quant }, weights, &values, &mut [], &mut integers);
+            let expect = |(c, integer): (usize, i8)| {
+                let row = &affine.weights[c * fan_in..][..fan_in];
+                let sum: f64 = row.iter().zip(&real).map(|(weight, real)| f64::from(*weight) * real).sum();
+                let (zero, scale) = (f64::from(output.zero), f64::from(output.scale));
+                let multiplier = f64::from(channels[c].multiplier) / 4_294_967_296.0;
+                let magnitude: f64 = real.iter().map(|real| real.abs() / f64::from(input.scale)).sum();
+                let allowed = 0.5 + 1.0 / 128.0 + multiplier / 2.0 + magnitude * multiplier / 2.0;
+                (integer, zero + (sum + f64::from(affine.bias[c])) / scale, allowed)
+            };
+            integers.into_iter().enumerate().map(expect).collect()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+        /// Weights, biases and ranges of any magnitude; biases far outside the range, so that outputs are clamped.
+        #[test]
+        fn the_error_is_within_the_documented_bound(
+            fan_in in 1_usize..200,
+            magnitudes in prop::array::uniform3(-4_i32..4),
+            activation in prop::sample::select(vec![Activation::None, Activation::Relu]),
+            seed: u64,
+        ) {
+            let [weights, bias, reach] = magnitudes.map(|exponent| 10_f32.powi(exponent));
+            for (integer, exact, allowed) in Problem::new(fan_in, weights, bias, reach, activation, seed).outputs() {
+                let exact = exact.clamp(-128.0, 127.0);
+                let error = (f64::from(integer) - exact).abs();
+                prop_assert!(error <= allowed * 1.0001, "{integer} for {exact}: more than {allowed}");
+            }
+        }
+
+        #[test]
+        fn multipliers_are_positive_and_fit(weights in -6_i32..6, reach in -6_i32..6, seed: u64) {
+            let [weights, reach] = [weights, reach].map(|exponent| 10_f32.powi(exponent));
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                let Problem { affine, input, target, .. } = Problem::new(9, weights, 1.0, reach, activation, seed);
+                for channel in Convolution::new(&affine, &input.into(), target).channels {
+                    prop_assert!(channel.multiplier >= 1 << 14);
+                }
+            }
+        }
+    }
+
+    /// Weights so steep that one step of the input spans the whole output: zero and six stay where they are.
+    #[test]
+    fn a_relu6_is_clamped_at_six_even_where_its_multiplier_is_held() {
+        let affine = Affine { weights: vec![1e4], bias: vec![0.0] };
+        let target = Target { range: Range { low: 0.0, high: 6.0 }, activation: Activation::Relu6, least: 0.0 };
+        let input = Scale { scale: 0.02, zero: 0 };
+        let Convolution { output, channels, taps } = Convolution::new(&affine, &input.into(), target);
+        assert_eq!((output, channels[0].multiplier), (Scale { scale: 6.0 / 255.0, zero: -128 }, i32::MAX));
+        let out = |value: i32| runtime::narrow(i64::from(value * i32::from(taps[0])) * i64::from(i32::MAX), -128);
+        assert_eq!([out(-1), out(0), out(5)], [-128, -128, 127]);
+    }
+
+    #[test]
+    fn an_image_of_fractional_mean_is_folded_exactly() {
+        let affine = Affine { weights: vec![1.0, -0.5], bias: vec![3.0] };
+        let input = Input { scale: 0.01, zeros: vec![-40.3, 7.9] };
+        let target = Target { range: Range { low: -4.0, high: 4.0 }, activation: Activation::None, least: 0.0 };
+        let Convolution { channels, taps, .. } = Convolution::new(&affine, &input, target);
+        assert_eq!(taps, [127, -64]);
+        let exact = 3.0 / (0.01 / 127.0) - (127.0 * -40.3 + -64.0 * 7.9);
+        assert!((f64::from(channels[0].bias) - exact).abs() <= 0.51, "{} {exact}", channels[0].bias);
+    }
+}

@@ -11,8 +11,8 @@ use crate::model::flash_bytes;
 use crate::space::Space;
 use crate::table::{Entry, LatencyTable, Provenance};
 
-/// What a net costs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a net costs; the order is that of the fields.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Cost {
     /// Ticks of one image; `None` without a latency table.
     pub latency: Option<u64>,
@@ -60,7 +60,7 @@ impl Costs {
     ///
     /// # Errors
     /// Names the first layer of which it says nothing.
-    pub fn of_board(
+    pub(super) fn of_board(
         space: &Space,
         unit: &str,
         code_bytes: u64,

@@ -52,7 +52,9 @@ impl<'a> Evolution<'a> {
                 break;
             }
         }
-        Ok(self.nets[bests[0]].clone())
+        // An equal that costs less may have fallen by the wayside.
+        let best = self.nets.iter().min_by(|a, b| self.order(a, b));
+        Ok(best.expect("the smallest net is evaluated").clone())
     }
 
     /// The best net of a population that begins at random.
@@ -132,15 +134,16 @@ impl<'a> Evolution<'a> {
         Ok(positions)
     }
 
-    /// Best first: those that fit by accuracy, then those that don't by how much they miss.
     fn rank(&self, positions: &mut [usize]) {
+        positions.sort_by(|&a, &b| self.order(&self.nets[a], &self.nets[b]));
+    }
+
+    /// Best first: those that fit by accuracy, then those that don't by how much they miss. Of equals the cheaper.
+    fn order(&self, a: &Net, b: &Net) -> Ordering {
         let excess = |net: &Net| self.limits.excess(net.cost.as_ref()).max(1.0);
-        let order = |a: &usize, b: &usize| -> Ordering {
-            let (a, b) = (&self.nets[*a], &self.nets[*b]);
-            let by_excess = excess(a).total_cmp(&excess(b));
-            by_excess.then(b.accuracy.total_cmp(&a.accuracy)).then_with(|| a.arch.cmp(&b.arch))
-        };
-        positions.sort_by(order);
+        let by_excess = excess(a).total_cmp(&excess(b));
+        let by_accuracy = b.accuracy.total_cmp(&a.accuracy);
+        by_excess.then(by_accuracy).then(a.cost.cmp(&b.cost)).then_with(|| a.arch.cmp(&b.arch))
     }
 }
 

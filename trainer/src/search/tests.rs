@@ -101,8 +101,8 @@ fn the_best_of_all_nets_is_found() {
                 let failure: &Infeasible = error.downcast_ref().unwrap();
                 assert_eq!(best, None);
                 let least = all.iter().map(|cost| limits.excess(Some(cost))).min_by(f64::total_cmp).unwrap();
-                let (_, cost) = failure.nearest.as_ref().unwrap();
-                assert_eq!(limits.excess(Some(cost)), least, "the nearest is the nearest of all");
+                let nearest = failure.nearest.as_ref().unwrap();
+                assert_eq!(limits.excess(nearest.cost.as_ref()), least, "the nearest is the nearest of all");
             }
         }
     }
@@ -174,10 +174,10 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let limits = Limits { latency: Some(100_000), sram: Some(4000), ..Limits::default() };
     let error = search(&space, &predictor(&space, 1), &costs, &limits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap_err();
     let failure: &Infeasible = error.downcast_ref().unwrap();
-    assert_eq!(failure.excluded[0], (Quantity::Latency, 1.0));
-    let (quantity, share) = failure.excluded[1];
-    assert!(quantity == Quantity::Sram && (0.1..0.9).contains(&share), "{share}");
-    let (_, cost) = failure.nearest.as_ref().unwrap();
+    assert_eq!(failure.excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
+    let Exclusion { limit, share } = failure.excluded[1];
+    assert!(limit == Quantity::Sram && (0.1..0.9).contains(&share), "{share}");
+    let cost = failure.nearest.as_ref().and_then(|net| net.cost).unwrap();
     let (latency, sram) = (cost.latency.unwrap(), cost.sram_bytes);
     let said = error.to_string();
     assert!(said.contains(&format!("latency {latency} instructions (")), "{said}");

@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
-use runtime::Layer;
-use trainer::compile::{Report, Settings, Ticks, compile};
+use trainer::compile::{Report, Settings, compile};
 use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::subnet::Subnet;
@@ -25,8 +24,8 @@ pub struct Cmd {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Training images from which the ranges of the activations come.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
-    calibration: u32,
+    #[arg(long, default_value_t = 512)]
+    calibration: usize,
     /// From `ofa measure`: the report then has each layer's latency.
     #[arg(long)]
     table: Option<PathBuf>,
@@ -40,13 +39,12 @@ pub struct Cmd {
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
+        ensure!(self.calibration > 0, "--calibration 0 leaves no images to find the ranges with");
         let subnet = Subnet::load(&self.subnet)?;
-        files::check_writable(&self.out.join("report.json"))?;
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
         let table = self.table.map(|path| LatencyTable::load_for(&path, &subnet.header.space, "SPACE")).transpose()?;
-        let of = |layer: &Layer| table.as_ref().and_then(|table| table.ticks(layer));
-        let ticks = table.as_ref().map(|table| Ticks { unit: &table.provenance.unit, of: &of });
-        let settings = Settings { calibration_images: self.calibration as usize, seed: self.seed, ticks };
+        files::check_writable(&self.out.join("report.json"))?;
+        let settings = Settings { calibration_images: self.calibration, seed: self.seed, table: table.as_ref() };
         let compilation = compile(&subnet, &dataset, &settings)?;
         compilation.save(&self.out)?;
         let report = &compilation.report;

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use trainer::files;
 use trainer::predictor::Predictor;
-use trainer::search::{Choice, Costs, Limits, search};
+use trainer::search::{Choice, Costs, Infeasible, Limits, search};
 use trainer::space::Space;
 use trainer::table::LatencyTable;
 
@@ -28,7 +28,8 @@ pub struct Cmd {
     #[arg(long)]
     table: Option<PathBuf>,
     /// The most that a net may cost: latency, sram, flash or macs, such as sram=64k. Repeat it for several.
-    /// k and M are 1024 and 1024² for bytes, 1000 and 1000² for the others; a latency counts in the table's unit.
+    /// k and M are 1024 and 1024² for bytes (sram: the arena; flash: the net and, with a table, the code), 1000 and
+    /// 1000² for the others. A latency counts in the table's unit; ms, us and ns are for a table of time.
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
     /// The folder for arch.json and front.json.
@@ -36,7 +37,7 @@ pub struct Cmd {
     out: PathBuf,
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Print arch.json.
+    /// Print arch.json, or why nothing fits, as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -50,7 +51,8 @@ impl Cmd {
         let predictor = Predictor::load(&self.predictor, &space)?;
         let costs = table.as_ref().map_or(Ok(Costs::without_board()), |table| Costs::from_table(&space, table))?;
         files::check_writable(&self.out.join("arch.json"))?;
-        let found = search(&space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(self.seed))?;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let found = search(&space, &predictor, &costs, &limits, &mut rng).inspect_err(|error| self.explain(error))?;
         let choice = found.choice(&space, self.seed, &costs, &limits);
         files::write_json(&self.out.join("front.json"), &found.front(&space, self.seed, &costs))?;
         files::write_json(&self.out.join("arch.json"), &choice)?;
@@ -66,6 +68,16 @@ impl Cmd {
             )
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+}
+
+impl Cmd {
+    /// As JSON, where that was asked for, why nothing fits; in words `main` says it.
+    fn explain(&self, error: &anyhow::Error) {
+        if let (true, Some(infeasible)) = (self.json, error.downcast_ref::<Infeasible>()) {
+            // A reader that has gone away misses nothing but this.
+            let _ = writeln!(std::io::stdout(), "{:#}", serde_json::json!(infeasible));
+        }
     }
 }
 
