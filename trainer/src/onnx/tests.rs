@@ -215,7 +215,7 @@ fn other_graphs_are_refused_and_the_node_is_named() {
 #[test]
 fn onnxs_own_checker_and_runtime_agree() {
     let Some(python) = std::env::var_os("OFA_PYTHON") else {
-        eprintln!("SKIPPED: set OFA_PYTHON to a Python with onnx and onnxruntime");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: set OFA_PYTHON to a Python with onnx and onnxruntime");
         return;
     };
     let script = r#"
