@@ -101,7 +101,7 @@ pub fn run(
 
     let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| less_128(images.image(i))).collect();
     let classes = net.classes();
-    let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("an image");
+    let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("cannot run an image");
     let inferred = share_out(board, &firmware, boards, &quantised, work, done)?;
 
     let mut first_difference = None;

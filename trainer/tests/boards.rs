@@ -9,7 +9,7 @@ use trainer::board::{Board, Link};
 use trainer::dataset::Images;
 use trainer::files::Header;
 use trainer::firmware::{self, Binary};
-use trainer::measure::{Settings, measure};
+use trainer::measure::{Settings, measure, measure_layers};
 use trainer::model::{self, Compiled, Scale};
 use trainer::run::{RunReport, run};
 use trainer::space::{Arch, Space};
@@ -106,6 +106,31 @@ fn ticks_depend_neither_on_the_data_nor_on_how_many_boards_measure() {
         assert_ne!(one.outcome, other.outcome, "another seed has another output: {}", one.text);
         assert!(matches!(one.outcome, Outcome::Measured { mad: 0, runs: 2, .. }), "{one:?}");
     }
+}
+
+/// A board that computes something else: here one whose pool of weights has other bytes.
+#[test]
+fn layers_whose_output_is_not_the_hosts_are_named() {
+    need_qemu!();
+    let board = board();
+    let sound = firmware::build(&board, Binary::Probe).unwrap();
+    let mut elf = fs::read(&sound.elf).unwrap();
+    let mut pool = vec![0; 1 << 12];
+    latency_probe::fill(&mut [], &mut pool);
+    let pool = elf.windows(pool.len()).position(|window| window == pool).expect("the probe holds the pool");
+    elf[pool..pool + (512 << 10)].iter_mut().step_by(7).for_each(|tap| *tap ^= 0x55);
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = firmware::Firmware { elf: folder.path().join("wrong.elf"), ..sound };
+    fs::write(&wrong.elf, elf).unwrap();
+
+    let space = fashion();
+    let layers = space.layers(&space.smallest());
+    let error = measure_layers(&board, &wrong, &layers, settings(1, 1), &|| ()).unwrap_err().to_string();
+    let first =
+        "mps2-an386 does not compute what this host computes: conv 20x20x1 -> 10x10x16 k3 s2 relu6 has checksum ";
+    assert!(error.starts_with(first), "{error}");
+    // All but the pooling, which has no taps.
+    assert!(error.ends_with(&format!("(and {} more layers)", layers.len() - 2)), "{error}");
 }
 
 #[test]

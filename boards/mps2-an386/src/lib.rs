@@ -64,15 +64,25 @@ impl Write for Uart {
 #[derive(Debug)]
 pub struct Counter;
 
+impl Counter {
+    /// Instructions in which its 32 bits come round: 5 for every 8 counts.
+    const ROUND: u32 = 5 << 29;
+}
+
 impl Timer for Counter {
     fn now(&self) -> u32 {
         COUNTER.read()
     }
 
     fn since(&self, start: u32) -> u32 {
-        let counts = COUNTER.read().wrapping_sub(start);
-        (u64::from(counts) * 5 / 8) as u32
+        let (start, end) = (instructions(start), instructions(COUNTER.read()));
+        if start <= end { end - start } else { Counter::ROUND - start + end }
     }
+}
+
+/// After `n` instructions the counter shows 1.6 n rounded down, so it says exactly how many there were.
+const fn instructions(counter: u32) -> u32 {
+    (counter as u64 * 5).div_ceil(8) as u32
 }
 
 /// The user LED 0.
