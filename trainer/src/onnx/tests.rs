@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::process::Command;
 
 use onnx_protobuf::{Message, ModelProto};
