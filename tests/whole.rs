@@ -4,6 +4,5 @@
 //! are skipped.
 
 mod bad_input;
-mod children;
 mod fixture;
 mod path;

@@ -1,5 +1,6 @@
 //! Files that other steps rely on: written whole or not at all, and refused with a reason.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
@@ -107,6 +108,26 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, how: &str) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     serde_path_to_error::deserialize(&mut json)
         .map_err(|error| anyhow!("{}: {}: {} (made by: {how})", path.display(), error.path(), error.inner()))
+}
+
+/// The text of the built-in `kind` of that name, or of the file at that path.
+///
+/// # Errors
+/// If it is neither: lists the names there are; or if the file cannot be read.
+pub fn built_in_or_file(
+    kind: &str,
+    built_in: &[(&str, &'static str)],
+    name_or_path: &str,
+) -> Result<Cow<'static, str>> {
+    if let Some((_, text)) = built_in.iter().find(|(name, _)| *name == name_or_path) {
+        return Ok(Cow::Borrowed(text));
+    }
+    if !Path::new(name_or_path).exists() {
+        let names: Vec<_> = built_in.iter().map(|(name, _)| *name).collect();
+        bail!("there is no {kind} {name_or_path}: give the path of a TOML file, or one of: {}", names.join(", "));
+    }
+    let text = std::fs::read_to_string(name_or_path).with_context(|| format!("cannot read {name_or_path}"))?;
+    Ok(Cow::Owned(text))
 }
 
 /// Reads TOML; `origin` names it in errors.

@@ -9,7 +9,7 @@ use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Tensor, nn, no_grad};
 
 use crate::metrics::{kendall_tau, rmse, spearman};
-use crate::predictor::{Dense, features};
+use crate::predictor::{Dense, Predictor, features};
 use crate::space::Space;
 use crate::survey::Sample;
 
@@ -49,7 +49,9 @@ pub fn fit(space: &Space, samples: &[Sample], seed: u64) -> Result<(Vec<Dense>, 
     order.shuffle(&mut rng);
     let (held_out, seen) = order.split_at(samples.len() / HELD_OUT);
     let layers = train(space, seen, &mut rng)?;
-    let predicted: Vec<f64> = held_out.iter().map(|sample| evaluate(&layers, &features(space, &sample.arch))).collect();
+    let archs: Vec<_> = held_out.iter().map(|sample| sample.arch.clone()).collect();
+    let predicted = Predictor::new(&layers, space)?.predict(&archs)?;
+    let predicted: Vec<f64> = predicted.into_iter().map(f64::from).collect();
     let actual: Vec<f64> = held_out.iter().map(|sample| sample.accuracy).collect();
     let report = FitReport {
         trained_on: seen.len(),
@@ -111,17 +113,6 @@ fn train(space: &Space, samples: &[&Sample], rng: &mut impl Rng) -> Result<Vec<D
         })
     };
     layers.iter().map(dense).collect()
-}
-
-fn evaluate(layers: &[Dense], features: &[f32]) -> f64 {
-    let mut values = features.to_vec();
-    for (i, layer) in layers.iter().enumerate() {
-        let rows = layer.weights.chunks_exact(layer.inputs).zip(&layer.bias);
-        let dot = |row: &[f32]| row.iter().zip(&values).map(|(weight, value)| weight * value).sum::<f32>();
-        let output = rows.map(|(row, bias)| dot(row) + bias);
-        values = if i + 1 < layers.len() { output.map(|value| value.max(0.0)).collect() } else { output.collect() };
-    }
-    f64::from(values[0])
 }
 
 #[cfg(test)]

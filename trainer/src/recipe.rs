@@ -1,8 +1,6 @@
 //! Recipes: progressive shrinking as data. Each phase opens more of the space's choices.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -75,15 +73,7 @@ impl Recipe {
     /// # Errors
     /// Says which file, line and field is at fault, or which names there are.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(text, name_or_path);
-        }
-        if !Path::new(name_or_path).exists() {
-            let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            bail!("there is no recipe {name_or_path}: give the path of a TOML file, or one of: {}", names.join(", "));
-        }
-        let text = std::fs::read_to_string(name_or_path).with_context(|| format!("cannot read {name_or_path}"))?;
-        Self::parse(&text, name_or_path)
+        Self::parse(&files::built_in_or_file("recipe", &BUILT_IN, name_or_path)?, name_or_path)
     }
 
     fn parse(text: &str, origin: &str) -> Result<Self> {

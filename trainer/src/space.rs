@@ -8,7 +8,6 @@ mod choices;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rand::{Rng, RngExt};
@@ -124,15 +123,7 @@ impl Space {
     /// # Errors
     /// Says which file, line and field is at fault, or which names there are.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(text, name_or_path);
-        }
-        if !Path::new(name_or_path).exists() {
-            let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            bail!("there is no space {name_or_path}: give the path of a TOML file, or one of: {}", names.join(", "));
-        }
-        let text = std::fs::read_to_string(name_or_path).with_context(|| format!("cannot read {name_or_path}"))?;
-        Self::parse(&text, name_or_path)
+        Self::parse(&crate::files::built_in_or_file("space", &BUILT_IN, name_or_path)?, name_or_path)
     }
 
     /// Reads TOML; `origin` names it in errors.
