@@ -13,7 +13,7 @@ use crate::wire::{Capacity, RUNS, Refusal, Reply, Request};
 #[derive(Debug)]
 pub struct Probe<'a> {
     /// Memory of one layer.
-    pub arena: &'a mut [i8],
+    pub arena: &'a mut [u32],
     /// Weights, in flash.
     pub pool: Weights<'a>,
 }
@@ -32,8 +32,8 @@ impl Probe<'_> {
         let trial = Trial::new(layer, seed, self.pool)?;
         let net = trial.net();
         let needed = net.arena_bytes();
-        let there = self.arena.len();
-        let arena = self.arena.get_mut(..needed).ok_or(Refusal::Arena((needed.saturating_sub(there)) as u32))?;
+        let there = size_of_val(self.arena);
+        let arena = self.arena.get_mut(..needed / 4).ok_or(Refusal::Arena((needed.saturating_sub(there)) as u32))?;
         let mut ticks = Vec::new();
         let mut sum = 0;
         for _ in 0..runs {
@@ -49,7 +49,7 @@ impl Probe<'_> {
 impl Service for Probe<'_> {
     fn capacity(&self) -> Capacity {
         Capacity {
-            arena_bytes: self.arena.len() as u32,
+            arena_bytes: size_of_val(self.arena) as u32,
             pool_taps: self.pool.taps.len() as u32,
             pool_channels: self.pool.channels.len() as u32,
             ..Capacity::default()

@@ -69,9 +69,9 @@ impl<'p> Trial<'p> {
     }
 
     /// Puts the input where the net reads it, at the arena's start.
-    pub fn load(&self, arena: &mut [i8]) {
+    pub fn load(&self, arena: &mut [u32]) {
         let mut random = Random::new(!self.seed);
-        for value in arena.iter_mut().take(self.step.layer.input().len()) {
+        for value in runtime::bytes(arena).iter_mut().take(self.step.layer.input().len()) {
             *value = (random.next() >> 24) as i8;
         }
     }
@@ -91,9 +91,9 @@ pub(crate) fn checksum(output: &[i8]) -> u32 {
 ///
 /// # Errors
 /// What such a device refuses the layer for.
-pub fn expected(layer: Layer, seed: u32, pool: Weights<'_>, arena: &mut [i8]) -> Result<u32, Refusal> {
+pub fn expected(layer: Layer, seed: u32, pool: Weights<'_>, arena: &mut [u32]) -> Result<u32, Refusal> {
     let trial = Trial::new(layer, seed, pool)?;
-    let lack = layer.arena_bytes().saturating_sub(arena.len());
+    let lack = layer.arena_bytes().saturating_sub(size_of_val(arena));
     if lack > 0 {
         return Err(Refusal::Arena(lack as u32));
     }
@@ -162,7 +162,7 @@ mod tests {
 
     fn output(layer: Layer, seed: u32) -> Vec<i8> {
         let trial = Trial::new(layer, seed, POOL.weights()).unwrap();
-        let mut arena = vec![0; layer.arena_bytes()];
+        let mut arena = vec![0; layer.arena_bytes() / 4];
         trial.load(&mut arena);
         trial.net().run(&mut arena).to_vec()
     }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_cannot_run_is_refused_with_its_cause() {
         let check = |layer, refusal| {
-            assert_eq!(expected(layer, 1, POOL.weights(), &mut [0; 6000]), Err(refusal));
+            assert_eq!(expected(layer, 1, POOL.weights(), &mut [0; 2000]), Err(refusal));
         };
         check(Layer::Block(Block { kernel: 4, ..BLOCK }), Refusal::Invalid(runtime::Invalid::Kernel));
         check(Layer::Block(Block { activation: Activation::HSwish, ..BLOCK }), Refusal::Unsupported);
@@ -198,8 +198,8 @@ mod tests {
         let linear = |inputs, outputs| Layer::Linear(Linear { inputs, outputs, activation: Activation::None });
         check(linear(128, 65), Refusal::Pool(128));
         check(linear(8, 260), Refusal::Pool(4 * 8));
-        // input 576, hidden maps 2304 each, output 576
-        assert_eq!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut [0; 5759]), Err(Refusal::Arena(1)));
-        assert!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut [0; 5760]).is_ok());
+        let bytes = Layer::Block(BLOCK).arena_bytes();
+        assert_eq!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut vec![0; bytes / 4 - 1]), Err(Refusal::Arena(4)));
+        assert!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut vec![0; bytes / 4]).is_ok());
     }
 }

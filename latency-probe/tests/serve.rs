@@ -112,7 +112,7 @@ fn frame(sequence: u8, request: &Request<'_>) -> Vec<u8> {
 }
 
 fn probe(sent: Vec<u8>) -> (Vec<(u8, Reply<'static>)>, u32) {
-    exchange(&mut Probe { arena: &mut vec![0; ARENA_BYTES], pool: POOL.weights() }, sent)
+    exchange(&mut Probe { arena: &mut vec![0; ARENA_BYTES / 4], pool: POOL.weights() }, sent)
 }
 
 fn answer(request: &Request<'_>) -> Reply<'static> {
@@ -173,8 +173,8 @@ fn refusals_say_why() {
     check(Layer::Block(Block { activation: Activation::HSwish, ..BLOCK }), Refusal::Unsupported);
     check(Layer::Block(Block { squeeze: u16::MAX, expanded: 1 << 15, ..BLOCK }), Refusal::Unsupported);
     check(linear(64, 65), Refusal::Pool(64));
-    // 11 × 11 × (8 + 32 + 32 + 8)
-    check(Layer::Block(Block { input: Shape::new(11, 11, 8), ..BLOCK }), Refusal::Arena(9680 - 4096));
+    let large = Layer::Block(Block { input: Shape::new(16, 16, 8), ..BLOCK });
+    check(large, Refusal::Arena(large.arena_bytes() as u32 - 4096));
 }
 
 #[test]
@@ -198,7 +198,7 @@ const STEPS: [Step; 1] = [Step {
 }];
 static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
 /// Scores are pixels plus 1: 4 taps times a quarter.
-static ECHO: Model<400, 800, 400> = Model::new(&STEPS, &CHANNELS, &[4]);
+static ECHO: Model<400, { runtime::arena_bytes(&STEPS) }, 400> = Model::new(&STEPS, &CHANNELS, &[4]);
 
 fn runner(sent: Vec<u8>) -> (Vec<(u8, Reply<'static>)>, u32) {
     exchange(&mut Runner::new(&ECHO, &mut Arena::new()), sent)

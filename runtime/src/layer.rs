@@ -33,8 +33,13 @@ impl Shape {
         self.len() == 0
     }
 
+    /// Values of one row.
+    pub(crate) const fn row(self) -> usize {
+        self.width as usize * self.channels as usize
+    }
+
     /// The map after a window of any odd size moves over this one in steps of `stride`, with half a window of padding.
-    const fn strided(self, stride: u8, channels: u16) -> Self {
+    pub(crate) const fn strided(self, stride: u8, channels: u16) -> Self {
         let stride = stride as u16;
         Self::new(self.height.div_ceil(stride), self.width.div_ceil(stride), channels)
     }
@@ -56,7 +61,7 @@ pub enum Activation {
 
 /// A dense convolution with half a window of zero padding: the stem, or the 1×1 head.
 ///
-/// Taps lie out × kh × kw × in.
+/// Its taps are a [matrix](crate::pack) of out × (kh × kw × in).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Conv {
@@ -75,8 +80,8 @@ pub struct Conv {
 /// An inverted residual block (MobileNetV2, section 3.3): expand 1×1, depthwise k×k, optional
 /// squeeze-and-excite, project 1×1, optional residual. The activation follows expand and depthwise.
 ///
-/// Taps lie expand (expanded × in), depthwise (expanded × kh × kw), squeeze (squeeze × expanded),
-/// excite (expanded × squeeze), project (out × expanded); channels in the same order.
+/// Taps: expand (a [matrix](crate::pack) of expanded × in), depthwise (expanded × kh × kw), squeeze (a matrix of
+/// squeeze × expanded), excite (expanded × squeeze), project (out × expanded); channels in the same order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Block {
@@ -98,6 +103,21 @@ pub struct Block {
     pub activation: Activation,
 }
 
+/// A depthwise convolution alone, with half a window of padding. Nets have it inside blocks; on its own it is what
+/// kernels are compared by. Taps lie channel × kh × kw.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Depthwise {
+    /// The map it reads.
+    pub input: Shape,
+    /// Side of the square window; odd.
+    pub kernel: u8,
+    /// 1 or 2.
+    pub stride: u8,
+    /// What follows.
+    pub activation: Activation,
+}
+
 /// Average of each channel over the whole map.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
@@ -106,7 +126,7 @@ pub struct Pool {
     pub input: Shape,
 }
 
-/// A fully connected layer. Taps lie out × in.
+/// A fully connected layer. Its taps are a [matrix](crate::pack) of out × in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Linear {
@@ -130,6 +150,8 @@ pub enum Layer {
     Pool(Pool),
     /// Classifier, or the linear layer before it.
     Linear(Linear),
+    /// Depthwise convolution.
+    Depthwise(Depthwise),
 }
 
 /// Why a layer's numbers describe no layer.
@@ -265,6 +287,22 @@ impl Block {
     }
 }
 
+impl Depthwise {
+    /// The map it writes.
+    pub const fn output(&self) -> Shape {
+        self.input.strided(self.stride, self.input.channels)
+    }
+
+    const fn check(&self) -> Result<(), Invalid> {
+        check!(check_map(self.input));
+        check_window(self.kernel, self.stride, 1)
+    }
+
+    const fn taps(&self) -> usize {
+        self.kernel as usize * self.kernel as usize * self.input.channels as usize
+    }
+}
+
 impl Layer {
     /// Whether the numbers describe a layer. Everything else here trusts them, so bytes from outside
     /// become a layer through this check.
@@ -272,6 +310,7 @@ impl Layer {
         match self {
             Self::Conv(conv) => conv.check(),
             Self::Block(block) => block.check(),
+            Self::Depthwise(depthwise) => depthwise.check(),
             Self::Pool(pool) => check_map(pool.input),
             Self::Linear(linear) => match (linear.inputs, linear.outputs) {
                 (0, _) | (_, 0) => Err(Invalid::Empty),
@@ -284,9 +323,9 @@ impl Layer {
     /// Whether this version's kernels can run it: h-swish and squeeze-and-excite have none.
     pub const fn is_supported(&self) -> bool {
         match self {
-            Self::Conv(Conv { activation, .. }) | Self::Linear(Linear { activation, .. }) => {
-                !matches!(activation, Activation::HSwish)
-            }
+            Self::Conv(Conv { activation, .. })
+            | Self::Linear(Linear { activation, .. })
+            | Self::Depthwise(Depthwise { activation, .. }) => !matches!(activation, Activation::HSwish),
             Self::Block(block) => {
                 block.squeeze == 0 && matches!(block.activation, Activation::Relu | Activation::Relu6)
             }
@@ -299,6 +338,7 @@ impl Layer {
         match self {
             Self::Conv(conv) => conv.input,
             Self::Block(block) => block.input,
+            Self::Depthwise(depthwise) => depthwise.input,
             Self::Pool(pool) => pool.input,
             Self::Linear(linear) => Shape::new(1, 1, linear.inputs),
         }
@@ -309,6 +349,7 @@ impl Layer {
         match self {
             Self::Conv(conv) => conv.output(),
             Self::Block(block) => block.output(),
+            Self::Depthwise(depthwise) => depthwise.output(),
             Self::Pool(pool) => Shape::new(1, 1, pool.input.channels),
             Self::Linear(linear) => Shape::new(1, 1, linear.outputs),
         }
@@ -329,6 +370,10 @@ impl Layer {
                     + out * (block.depthwise_taps() + block.project_taps()) as u64
                     + block.squeeze_taps() as u64
             }
+            Self::Depthwise(depthwise) => {
+                let out = depthwise.output();
+                out.height as u64 * out.width as u64 * depthwise.taps() as u64
+            }
             Self::Pool(_) => 0,
             Self::Linear(linear) => linear.inputs as u64 * linear.outputs as u64,
         }
@@ -341,6 +386,7 @@ impl Layer {
             Self::Block(block) => {
                 block.expand_taps() + block.depthwise_taps() + block.squeeze_taps() + block.project_taps()
             }
+            Self::Depthwise(depthwise) => depthwise.taps(),
             Self::Pool(_) => 0,
             Self::Linear(linear) => linear.inputs as usize * linear.outputs as usize,
         }
@@ -355,6 +401,7 @@ impl Layer {
                 let squeeze = if block.squeeze == 0 { 0 } else { block.squeeze as usize + block.expanded as usize };
                 expand + block.expanded as usize + squeeze + block.channels as usize
             }
+            Self::Depthwise(depthwise) => depthwise.input.channels as usize,
             Self::Pool(_) => 1,
             Self::Linear(linear) => linear.outputs as usize,
         }
@@ -401,6 +448,9 @@ impl fmt::Display for Layer {
                     f.write_str(" residual")?;
                 }
                 write!(f, " {}", b.activation)
+            }
+            Self::Depthwise(d) => {
+                write!(f, "depthwise {} -> {} k{} s{} {}", d.input, d.output(), d.kernel, d.stride, d.activation)
             }
             Self::Pool(p) => write!(f, "pool {}", p.input),
             Self::Linear(l) => write!(f, "linear {} -> {} {}", l.inputs, l.outputs, l.activation),

@@ -18,19 +18,30 @@
 //! trainer's). Nothing here knows a chip.
 
 #![no_std]
-#![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
 
+#[cfg(any(ofa_dsp, test))]
+mod dsp;
 mod layer;
+mod memory;
 mod model;
+mod order;
 mod plan;
 mod quant;
 mod reference;
+mod scalar;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod weights;
 
-pub use layer::{Activation, Block, Conv, Invalid, Layer, Linear, Pool, Shape};
-pub use model::{Arena, Model, Net, argmax};
+pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape};
+pub use memory::{Arena, bytes};
+pub use model::{Model, Net, argmax};
+pub use order::pack;
 pub use plan::{Step, arena_bytes, assert_fits};
 pub use quant::{Channel, HIDDEN_ZERO, Quant, narrow};
-pub use reference::{Weights, execute};
+pub use reference::execute;
+pub use weights::Weights;

@@ -1,9 +1,11 @@
 //! Nets as values: their steps and weights, checked once, then run.
 
 use crate::layer::Shape;
-use crate::plan::{Step, arena_bytes};
+use crate::memory::{Arena, bytes};
+use crate::plan::{Place, Step, arena_bytes};
 use crate::quant::Channel;
-use crate::reference::{Weights, execute};
+use crate::stream::{Kernels, run};
+use crate::weights::Weights;
 
 /// A net of any shape: what hosts run and what [`Model`] wraps.
 #[derive(Clone, Copy, Debug)]
@@ -71,53 +73,31 @@ impl<'a> Net<'a> {
     ///
     /// # Panics
     /// If the arena is shorter than [`Net::arena_bytes`].
-    pub fn run<'m>(&self, arena: &'m mut [i8]) -> &'m [i8] {
+    pub fn run<'m>(&self, arena: &'m mut [u32]) -> &'m [i8] {
+        self.run_on::<Native>(arena)
+    }
+
+    pub(crate) fn run_on<'m, K: Kernels>(&self, arena: &'m mut [u32]) -> &'m [i8] {
         let mut rest = Weights { channels: self.channels, taps: self.taps };
-        let mut flipped = false;
-        for step in self.steps {
+        let mut at = 0;
+        for (i, step) in self.steps.iter().enumerate() {
             let weights = rest.take(step.layer.channels(), step.layer.taps());
-            let (input, output) = (step.layer.input().len(), step.layer.output().len());
-            if flipped {
-                let (output, arena) = arena.split_at_mut(output);
-                let (scratch, input) = arena.split_at_mut(arena.len() - input);
-                execute(step, weights, input, scratch, output);
-            } else {
-                let (input, arena) = arena.split_at_mut(input);
-                let (scratch, output) = arena.split_at_mut(arena.len() - output);
-                execute(step, weights, input, scratch, output);
-            }
-            flipped = !flipped;
+            let place = Place::new(self.steps, i, at);
+            run::<K>(step, weights, &place, arena);
+            at = place.output;
         }
-        let scores = if flipped { arena.len() - self.classes()..arena.len() } else { 0..self.classes() };
-        &arena[scores]
+        &bytes(arena)[at..][..self.classes()]
     }
 }
+
+/// The kernels for the target.
+#[cfg(ofa_dsp)]
+type Native = crate::dsp::Dsp;
+#[cfg(not(ofa_dsp))]
+type Native = crate::scalar::Scalar;
 
 const fn same(a: Shape, b: Shape) -> bool {
     a.len() == b.len() && a.channels == b.channels || a.height == 1 && a.width == 1 && a.len() == b.len()
-}
-
-/// The memory that a net runs in. Its first bytes are where the image goes.
-#[repr(align(8))]
-#[derive(Debug)]
-pub struct Arena<const BYTES: usize>([i8; BYTES]);
-
-impl<const BYTES: usize> Arena<BYTES> {
-    /// Memory with no image in it yet.
-    pub const fn new() -> Self {
-        Self([0; BYTES])
-    }
-
-    /// All of it.
-    pub fn bytes(&mut self) -> &mut [i8] {
-        &mut self.0
-    }
-}
-
-impl<const BYTES: usize> Default for Arena<BYTES> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// A net with its shapes in its type: `IMAGE` values in, `CLASSES` scores out, in an arena of `ARENA` bytes.
@@ -151,13 +131,13 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
 
     /// Scores of an image, one for each class, higher is likelier.
     pub fn infer<'a>(&self, arena: &'a mut Arena<ARENA>, image: &[i8; IMAGE]) -> &'a [i8; CLASSES] {
-        arena.0[..IMAGE].copy_from_slice(image);
+        arena.bytes()[..IMAGE].copy_from_slice(image);
         self.infer_in_place(arena)
     }
 
     /// Scores of the image that lies in the arena's first `IMAGE` bytes, which saves its second copy.
     pub fn infer_in_place<'a>(&self, arena: &'a mut Arena<ARENA>) -> &'a [i8; CLASSES] {
-        match self.net.run(&mut arena.0).first_chunk() {
+        match self.net.run(arena.words()).first_chunk() {
             Some(scores) => scores,
             None => unreachable!("`new` compared the lengths"),
         }

@@ -1,18 +1,30 @@
 //! Where a net's activations lie: one arena, its length known at compile time.
 //!
-//! Activations alternate between the arena's two ends, so a layer's input and output never touch, and what
-//! lies between them is the layer's scratch:
+//! A layer consumes its input row by row, so its output may be written over what has been consumed. How far it must
+//! trail is computed from the rows themselves, for the two ways in which a map can lie:
 //!
 //! ```text
-//!   even step   | input ▒▒▒▒ | scratch        | ▒▒▒▒▒▒ output |
-//!   odd step    | output ▒▒▒ | scratch        | ▒▒▒▒▒▒ input  |
+//!   input at the arena's start: rows from last to first      | input ▒▒▒▒▒▒▒▒▒▒ |
+//!                                                            |     ◀─▓▓▓▓▓ output |  scratch |
+//!
+//!   input further on: rows from first to last                |     input ▒▒▒▒▒▒▒▒ |
+//!                                                            | output ▓▓▓▓▓─▶     |  scratch |
 //! ```
+//!
+//! The first kind of layer places its output as far on as it needs, and as the layer after it needs. Where input and
+//! output have the same rows (a residual block) the output takes the input's place.
 
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::layer::Layer;
+use crate::layer::{Block, Conv, Layer, Shape};
 use crate::quant::Quant;
+
+/// Pixels that a 1×1 convolution takes at a time.
+pub(crate) const CHUNK: usize = 32;
+
+/// Pixels of a block's row that are projected at a time, if the row has more than these.
+pub(crate) const SEGMENT: usize = 16;
 
 /// One layer of a net with its zero points. Its weights are the next [`Layer::channels`] channels and
 /// [`Layer::taps`] taps of the net.
@@ -25,38 +37,217 @@ pub struct Step {
     pub quant: Quant,
 }
 
-impl Layer {
-    /// Bytes that one run needs beside its input and output.
-    pub const fn scratch_bytes(&self) -> usize {
-        match self {
-            Layer::Block(block) => {
-                let expanded = if block.expands() { block.expanded_map().len() } else { 0 };
-                let squeezed = if block.squeeze == 0 { 0 } else { block.squeeze as usize + block.expanded as usize };
-                expanded + block.depthwise_map().len() + squeezed
-            }
-            _ => 0,
-        }
-    }
+/// Where the maps of a step lie in the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// Bytes before the input.
+    pub input: usize,
+    /// Bytes before the output.
+    pub output: usize,
+    /// Whether rows go from last to first.
+    pub descending: bool,
+    /// Bytes before the scratch memory.
+    pub scratch: usize,
+}
 
-    /// Bytes of an arena that runs this layer alone: input, scratch and output.
-    pub const fn arena_bytes(&self) -> usize {
-        self.input().len() + self.scratch_bytes() + self.output().len()
+impl Place {
+    /// Of step `i`, whose input lies at `input`.
+    pub const fn new(steps: &[Step], i: usize, input: usize) -> Self {
+        let layer = &steps[i].layer;
+        let (output, descending) = if layer.in_place() {
+            (input, false)
+        } else if input == 0 {
+            let own = layer.lead_descending();
+            let mut next = i + 1;
+            while next < steps.len() && steps[next].layer.in_place() {
+                next += 1;
+            }
+            let next = if next < steps.len() { steps[next].layer.lead_ascending() } else { 0 };
+            (words(max(own, next)) * 4, true)
+        } else {
+            (0, false)
+        };
+        let end = max(input + layer.input().len(), output + layer.output().len());
+        Self { input, output, descending, scratch: words(end) * 4 }
     }
 }
 
-/// Bytes of the arena that runs the layers one after the other: the most that is alive at once. The image is
-/// part of it, and so are the scores.
-pub const fn arena_bytes(steps: &[Step]) -> usize {
-    let mut most = 0;
-    let mut i = 0;
-    while i < steps.len() {
-        let bytes = steps[i].layer.arena_bytes();
-        if bytes > most {
-            most = bytes;
+/// What a layer keeps of its input while it writes.
+#[derive(Clone, Copy)]
+enum Reads {
+    /// Rows of the window that it has copied: only rows that no window has reached are still needed.
+    Streamed { kernel: u8, stride: u8 },
+    /// Rows of the window where they lie.
+    Window { kernel: u8, stride: u8 },
+    /// All.
+    All,
+}
+
+impl Layer {
+    /// Whether the output takes the input's place.
+    pub(crate) const fn in_place(&self) -> bool {
+        match self {
+            Self::Block(block) => block.residual,
+            Self::Depthwise(depthwise) => depthwise.stride == 1,
+            _ => false,
         }
+    }
+
+    const fn reads(&self) -> Reads {
+        match *self {
+            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
+            Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
+            Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
+            Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
+        }
+    }
+
+    /// Input and output as rows: how many, and the bytes of each.
+    const fn rows(&self) -> [(usize, usize); 2] {
+        let (input, output) = (self.input(), self.output());
+        match self {
+            // Chunks of pixels, whatever the rows are.
+            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => {
+                let chunks = (input.height as usize * input.width as usize).div_ceil(CHUNK);
+                [(chunks, CHUNK * input.channels as usize), (chunks, CHUNK * output.channels as usize)]
+            }
+            _ => [(input.height as usize, input.row()), (output.height as usize, output.row())],
+        }
+    }
+
+    /// Rows of the input, from `.0` to `.1`, that are still needed when output row `y` is written.
+    const fn needed(&self, y: usize, descending: bool) -> (usize, usize) {
+        let height = self.rows()[0].0;
+        let (kernel, stride, own) = match self.reads() {
+            Reads::All => return (0, height),
+            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
+            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
+        };
+        let (first, half) = (y * stride, kernel / 2);
+        let (start, end) = (min(first.saturating_sub(half), height), min(first + half + 1, height));
+        match (own, descending) {
+            (true, true) => (0, end),
+            (true, false) => (start, height),
+            (false, true) => (0, start),
+            (false, false) => (end, height),
+        }
+    }
+
+    /// Bytes by which the output must lie behind the input's start, rows going from last to first.
+    pub(crate) const fn lead_descending(&self) -> usize {
+        let [(_, input), (rows, output)] = self.rows();
+        let mut lead = 0;
+        let mut y = 0;
+        while y < rows {
+            lead = max(lead, (self.needed(y, true).1 * input).saturating_sub(y * output));
+            y += 1;
+        }
+        lead
+    }
+
+    /// Bytes by which the output must lie before the input's start, rows going from first to last.
+    pub(crate) const fn lead_ascending(&self) -> usize {
+        let [(height, input), (rows, output)] = self.rows();
+        let mut lead = 0;
+        let mut y = 0;
+        while y < rows {
+            let needed = self.needed(y, false).0;
+            if needed < height {
+                lead = max(lead, ((y + 1) * output).saturating_sub(needed * input));
+            }
+            y += 1;
+        }
+        lead
+    }
+
+    /// Bytes that one run needs beside its input and output.
+    pub const fn scratch_bytes(&self) -> usize {
+        match self {
+            Self::Conv(conv) => {
+                let depth = conv.kernel as usize * conv.kernel as usize * conv.input.channels as usize;
+                if conv.kernel == 1 && conv.stride == 1 {
+                    let pixels = conv.input.height as usize * conv.input.width as usize;
+                    return tile_bytes(min(pixels, CHUNK), depth);
+                }
+                column_bytes(depth) + tile_bytes(segment(conv.output().width), depth)
+            }
+            Self::Block(block) => {
+                let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
+                let expand = if block.expands() {
+                    let pixels = min(block.input.width as usize, SEGMENT);
+                    words(block.expanded_map().row()) * 4 + tile_bytes(pixels, block.input.channels as usize)
+                } else {
+                    0
+                };
+                let project = tile_bytes(segment(block.output().width), block.expanded as usize);
+                ring + max(expand, project)
+            }
+            Self::Depthwise(depthwise) => {
+                ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride)
+            }
+            Self::Pool(_) => 0,
+            Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
+        }
+    }
+
+    /// Bytes of an arena that runs this layer alone, its input at the arena's start.
+    pub const fn arena_bytes(&self) -> usize {
+        let output = if self.in_place() { 0 } else { words(self.lead_descending()) * 4 };
+        words(max(self.input().len(), output + self.output().len())) * 4 + self.scratch_bytes()
+    }
+}
+
+/// Bytes of the arena that runs the layers one after the other: the most that is alive at once, a multiple of 4. The
+/// image is part of it, and so are the scores.
+pub const fn arena_bytes(steps: &[Step]) -> usize {
+    let (mut most, mut input, mut i) = (0, 0, 0);
+    while i < steps.len() {
+        let place = Place::new(steps, i, input);
+        most = max(most, place.scratch + steps[i].layer.scratch_bytes());
+        input = place.output;
         i += 1;
     }
     most
+}
+
+/// Pixels of an output row that are made at a time: all of a short row, equal parts of a long one.
+pub(crate) const fn segment(width: u16) -> usize {
+    let width = width as usize;
+    if width <= SEGMENT { width } else { width.div_ceil(width.div_ceil(SEGMENT)).next_multiple_of(4) }
+}
+
+/// Activations widened to pairs of int16, four pixels side by side.
+pub(crate) const fn tile_bytes(pixels: usize, depth: usize) -> usize {
+    pixels.next_multiple_of(4) * depth.next_multiple_of(2) * 2
+}
+
+/// The windows of four pixels.
+pub(crate) const fn column_bytes(depth: usize) -> usize {
+    4 * depth.next_multiple_of(4)
+}
+
+/// Groups of four values that a row of a depthwise convolution's ring has, padding included, for the output rows of
+/// that width: all that its groups of four outputs read.
+pub(crate) const fn quads(output_width: u16, kernel: u8, stride: u8) -> usize {
+    let last = (output_width as usize).next_multiple_of(4) - 1;
+    (last * stride as usize + kernel as usize).div_ceil(4)
+}
+
+/// As many rows as the kernel has, widened to int16.
+const fn ring_bytes(output: Shape, channels: u16, kernel: u8, stride: u8) -> usize {
+    (channels as usize).next_multiple_of(4) * quads(output.width, kernel, stride) * kernel as usize * 8
+}
+
+const fn words(bytes: usize) -> usize {
+    bytes.div_ceil(4)
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// A build error that says by how many bytes a net misses its board, when called in a `const`:

@@ -9,6 +9,7 @@ pub const HIDDEN_ZERO: i8 = i8::MIN;
 
 /// How one output channel leaves its int32 accumulator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Channel {
     /// Where the accumulator starts: the bias in units of input scale × weight scale, less the input's zero
@@ -56,11 +57,31 @@ impl Channel {
     }
 }
 
-impl Quant {
-    /// The residual's share of a product for [`narrow`].
+/// What a block adds to its output before that is rounded: its input, in the output's scale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Residual {
+    zero: i8,
+    multiplier: i32,
+}
+
+impl Residual {
+    /// Of the block with these zero points.
+    pub const fn new(quant: &Quant) -> Self {
+        Self { zero: quant.input_zero, multiplier: quant.residual }
+    }
+
+    /// The weight of an input in units of 2⁻²⁴, and what the sum starts with, in units of 2⁻³², so that the output is
+    /// the upper half of the whole: `narrow` without its clamp.
+    #[cfg(ofa_dsp)]
+    pub const fn affine(&self, output_zero: i8) -> (i32, i64) {
+        let zero = ((self.zero as i64) << 8) * self.multiplier as i64;
+        (self.multiplier, ((output_zero as i64) << 32).wrapping_add(1 << 31).wrapping_sub(zero))
+    }
+
+    /// Its share of a product for [`narrow`].
     #[inline(always)]
-    pub(crate) const fn residual(&self, input: i8) -> i64 {
-        (((input as i32 - self.input_zero as i32) << 8) as i64) * self.residual as i64
+    pub const fn product(&self, input: i8) -> i64 {
+        (((input as i32 - self.zero as i32) << 8) as i64) * self.multiplier as i64
     }
 }
 
@@ -85,7 +106,7 @@ mod tests {
     fn a_residual_of_scale_one_returns_its_input() {
         let quant = Quant { input_zero: -7, output_zero: -7, residual: 1 << 24 };
         for value in i8::MIN..=i8::MAX {
-            assert_eq!(narrow(quant.residual(value), quant.output_zero), value);
+            assert_eq!(narrow(Residual::new(&quant).product(value), quant.output_zero), value);
         }
     }
 

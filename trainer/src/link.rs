@@ -404,7 +404,7 @@ mod tests {
     }];
     static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
     /// Scores are pixels plus 1: 4 taps times a quarter.
-    static ECHO: Model<324, 648, 324> = Model::new(&STEPS, &CHANNELS, &[4]);
+    static ECHO: Model<324, { runtime::arena_bytes(&STEPS) }, 324> = Model::new(&STEPS, &CHANNELS, &[4]);
 
     #[test]
     fn images_and_scores_travel_in_chunks_and_survive_a_bad_link() {

@@ -120,7 +120,7 @@ fn expect(layer: Layer, seed: u32, pool: Weights<'_>, capacity: &Capacity) -> Re
     // The board refuses for its arena last, so a layer that gets that far has a size that can be trusted.
     let trial = Trial::new(layer, seed, pool)?;
     let needed = trial.net().arena_bytes();
-    let mut arena = vec![0; needed.min(capacity.arena_bytes as usize)];
+    let mut arena = vec![0; needed.min(capacity.arena_bytes as usize) / 4];
     expected(layer, seed, pool, &mut arena)
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use runtime::{Activation, Channel, Layer, Net, Shape, Step, Weights, execute};
+use runtime::{Activation, Channel, Layer, Net, Quant, Shape, Step, Weights, execute};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Header};
@@ -57,8 +57,8 @@ impl Compiled {
     /// As [`Compiled::net`], or if the image has another size.
     pub fn scores(&self, image: &[u8]) -> Result<Vec<i8>> {
         let net = self.net()?;
-        let mut arena = vec![0; net.arena_bytes()];
-        place(image, &net, &mut arena)?;
+        let mut arena = vec![0; net.arena_bytes() / 4];
+        place(image, &net, runtime::bytes(&mut arena))?;
         Ok(net.run(&mut arena).to_vec())
     }
 
@@ -76,9 +76,9 @@ impl Compiled {
             let (channels, taps) = (weights.0.split_at(step.layer.channels()), weights.1.split_at(step.layer.taps()));
             weights = (channels.1, taps.1);
             let mut output = vec![0; step.layer.output().len()];
-            let mut scratch = vec![0; step.layer.scratch_bytes()];
+            let mut hidden = vec![0; step.layer.hidden_bytes()];
             let own = Weights { channels: channels.0, taps: taps.0 };
-            execute(step, own, maps.last().unwrap_or(&map), &mut scratch, &mut output);
+            execute(step, own, maps.last().unwrap_or(&map), &mut hidden, &mut output);
             maps.push(output);
         }
         Ok(maps)
@@ -130,7 +130,7 @@ impl Compiled {
         writeln!(text, "// space {space}, seed {seed}, arch {arch}")?;
         writeln!(
             text,
-            "use runtime::{{Activation, Block, Channel, Conv, Layer, Linear, Model, Pool, Quant, Shape, Step}};\n"
+            "use runtime::{{Activation, Block, Channel, Conv, Depthwise, Layer, Linear, Model, Pool, Quant, Shape, Step}};\n"
         )?;
         writeln!(text, "/// Values of an image.\npub const IMAGE_BYTES: usize = {};", net.input().len())?;
         writeln!(text, "/// Scores of an image.\npub const CLASSES: usize = {};", net.classes())?;
@@ -158,6 +158,13 @@ impl Compiled {
 pub fn flash_bytes(layers: &[Layer]) -> usize {
     let weights = |layer: &Layer| layer.taps() + layer.channels() * size_of::<Channel>() + size_of::<Step>();
     layers.iter().map(weights).sum()
+}
+
+/// Bytes of SRAM that a net of these layers runs in, as the planner places them.
+pub fn arena_bytes(layers: &[Layer]) -> usize {
+    let quant = Quant { input_zero: 0, output_zero: 0, residual: 0 };
+    let steps: Vec<Step> = layers.iter().map(|&layer| Step { layer, quant }).collect();
+    runtime::arena_bytes(&steps)
 }
 
 /// Puts an image where the net reads it: each pixel less 128.
@@ -189,6 +196,13 @@ fn literal(layer: &Layer) -> String {
             block.channels,
             block.residual,
             activation(block.activation)
+        ),
+        Layer::Depthwise(depthwise) => format!(
+            "Layer::Depthwise(Depthwise {{ input: {}, kernel: {}, stride: {}, activation: {} }})",
+            shape(depthwise.input),
+            depthwise.kernel,
+            depthwise.stride,
+            activation(depthwise.activation)
         ),
         Layer::Pool(pool) => format!("Layer::Pool(Pool {{ input: {} }})", shape(pool.input)),
         Layer::Linear(linear) => format!(

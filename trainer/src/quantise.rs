@@ -14,7 +14,7 @@ use runtime::{Activation, Block, Channel, Layer, Pool, Quant, Step};
 use crate::dataset::Images;
 use crate::files::Header;
 use crate::model::{Compiled, FORMAT, Scale};
-use crate::subnet::{Affine, Subnet};
+use crate::subnet::{self, Affine, Subnet};
 use convolution::{Convolution, Input, Target, fixed, least_scale};
 use ranges::{Range, ranges};
 
@@ -45,6 +45,7 @@ pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
             Layer::Linear(linear) => net.dense(layer, linear.activation, &parts[0], next()),
             Layer::Block(block) => net.block(block, parts, &mut next),
             Layer::Pool(pool) => net.pool(pool, next()),
+            Layer::Depthwise(_) => unreachable!("{}", subnet::NO_DEPTHWISE),
         }
     }
     let Net { steps, outputs, channels, taps, .. } = net;
@@ -80,26 +81,28 @@ impl Net {
         let affine = Affine { weights, bias: affine.bias.clone() };
         let zeros = normalisation.mean.iter().map(|&mean| f64::from(mean) - 128.0).collect();
         let input = Input { scale: self.map.scale, zeros };
-        let output = self.convolution(&affine, &input, Target { range, activation, least: 0.0 });
+        let output = self.matrix(&affine, &input, Target { range, activation, least: 0.0 });
         self.push(layer, output, 0);
     }
 
     fn dense(&mut self, layer: &Layer, activation: Activation, affine: &Affine, range: Range) {
-        let output = self.convolution(affine, &self.map.into(), Target { range, activation, least: 0.0 });
+        let output = self.matrix(affine, &self.map.into(), Target { range, activation, least: 0.0 });
         self.push(layer, output, 0);
     }
 
     fn block(&mut self, block: &Block, parts: &[Affine], next: &mut impl FnMut() -> Range) {
         let (project, hidden) = parts.split_last().expect("a block has two convolutions or more");
+        let (filters, expand) = hidden.split_last().expect("a block has two convolutions or more");
         let mut map = self.map;
-        for affine in hidden {
-            let target = Target { range: next(), activation: block.activation, least: 0.0 };
-            map = self.convolution(affine, &map.into(), target);
+        let mut target = || Target { range: next(), activation: block.activation, least: 0.0 };
+        for affine in expand {
+            map = self.matrix(affine, &map.into(), target());
         }
+        map = self.filters(filters, &map.into(), target());
         // The input is added in units of 2⁻²⁴ of the output's scale.
         let least = if block.residual { least_scale(self.map.scale) } else { 0.0 };
         let target = Target { range: next(), activation: Activation::None, least };
-        let output = self.convolution(project, &map.into(), target);
+        let output = self.matrix(project, &map.into(), target);
         let residual = if block.residual { fixed(f64::from(self.map.scale) / f64::from(output.scale), 24) } else { 0 };
         self.push(&Layer::Block(*block), output, residual);
     }
@@ -112,8 +115,18 @@ impl Net {
         self.push(&Layer::Pool(*pool), output, 0);
     }
 
-    /// Adds a convolution's weights and returns the scale of what it writes.
-    fn convolution(&mut self, affine: &Affine, input: &Input, target: Target) -> Scale {
+    /// Adds the weights of a matrix and returns the scale of what it writes.
+    fn matrix(&mut self, affine: &Affine, input: &Input, target: Target) -> Scale {
+        let Convolution { output, channels, taps } = Convolution::new(affine, input, target);
+        let start = self.taps.len();
+        self.taps.resize(start + taps.len(), 0);
+        runtime::pack(&taps, channels.len(), &mut self.taps[start..]);
+        self.channels.extend(channels);
+        output
+    }
+
+    /// The same of a depthwise convolution.
+    fn filters(&mut self, affine: &Affine, input: &Input, target: Target) -> Scale {
         let Convolution { output, channels, taps } = Convolution::new(affine, input, target);
         self.channels.extend(channels);
         self.taps.extend(taps.iter().map(|&tap| tap as u8));

@@ -17,6 +17,9 @@ pub const FORMAT: &str = "ofa-subnet";
 
 const MADE_BY: &str = "ofa extract";
 
+/// Why no net of a space has a layer of this kind.
+pub(crate) const NO_DEPTHWISE: &str = "spaces have depthwise convolutions inside blocks only";
+
 /// A net on its own, in float.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Subnet {
@@ -72,6 +75,7 @@ impl Subnet {
                 parts
             }
             Layer::Pool(_) => vec![],
+            Layer::Depthwise(_) => unreachable!("{NO_DEPTHWISE}"),
             Layer::Linear(linear) => vec![affine(linear.outputs, linear.inputs.into(), linear.activation)],
         };
         let layers = space.layers(arch);

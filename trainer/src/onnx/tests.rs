@@ -105,6 +105,7 @@ fn evaluate(subnet: &Subnet, image: &[u8]) -> Vec<f32> {
                 }
                 output
             }
+            Layer::Depthwise(_) => unreachable!("{}", crate::subnet::NO_DEPTHWISE),
             Layer::Pool(pool) => mean(&map, pool.input.channels.into()),
             Layer::Linear(linear) => dense(&map, 1, &parts[0], 1, 1, linear.activation),
         };

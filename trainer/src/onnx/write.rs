@@ -3,7 +3,7 @@
 use runtime::{Activation, Block, Conv, Layer};
 
 use super::build::{Attribute, Graph};
-use crate::subnet::{Affine, Subnet};
+use crate::subnet::{self, Affine, Subnet};
 
 /// The subnet as an ONNX file. Its input `image` is raw pixels, batch × channel × row × pixel; its output `scores`
 /// is batch × class.
@@ -33,6 +33,7 @@ pub fn write(subnet: &Subnet) -> Vec<u8> {
                 graph.node("GlobalAveragePool", &[&map], &pooled, vec![]);
                 graph.node("Flatten", &[&pooled], output, vec![Attribute::Int("axis", 1)]);
             }
+            Layer::Depthwise(_) => unreachable!("{}", subnet::NO_DEPTHWISE),
             Layer::Linear(layer) => {
                 let shape = [layer.outputs.into(), layer.inputs.into()];
                 let [weights, bias] = constants(&mut graph, output, &shape, &parts[0].weights, &parts[0].bias);

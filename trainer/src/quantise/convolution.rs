@@ -132,8 +132,9 @@ mod tests {
             let Convolution { output, channels, taps } = Convolution::new(&affine, &input.into(), target);
             let layer = Linear { inputs: fan_in as u16, outputs: channels.len() as u16, activation };
             let quant = Quant { input_zero: input.zero, output_zero: output.zero, residual: 0 };
-            let taps: Vec<u8> = taps.into_iter().map(|tap| tap as u8).collect();
-            let weights = Weights { channels: &channels, taps: &taps };
+            let mut packed = vec![0; taps.len()];
+            runtime::pack(&taps, channels.len(), &mut packed);
+            let weights = Weights { channels: &channels, taps: &packed };
             let mut integers = vec![0; channels.len()];
             execute(&Step { layer: Layer::Linear(layer), quant }, weights, &values, &mut [], &mut integers);
             let expect = |(c, integer): (usize, i8)| {

@@ -7,7 +7,7 @@ use runtime::Layer;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Quantity;
-use crate::model::flash_bytes;
+use crate::model::{arena_bytes, flash_bytes};
 use crate::space::Space;
 use crate::table::{Entry, LatencyTable, Provenance};
 
@@ -99,7 +99,7 @@ impl Costs {
         };
         Some(Cost {
             latency,
-            sram_bytes: layers.iter().map(Layer::arena_bytes).max().unwrap_or(0) as u64,
+            sram_bytes: arena_bytes(layers) as u64,
             flash_bytes: flash_bytes(layers) as u64 + self.code_bytes,
             macs: layers.iter().map(Layer::macs).sum(),
         })

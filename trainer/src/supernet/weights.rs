@@ -65,6 +65,7 @@ pub(super) fn units(space: &Space, layers: &[Layer], path: &Path, rng: &mut impl
                 Unit::Block(block_weights(block, kernels, &path, rng))
             }
             Layer::Pool(_) => Unit::Pool,
+            Layer::Depthwise(_) => unreachable!("{}", crate::subnet::NO_DEPTHWISE),
             Layer::Linear(Linear { inputs, outputs, .. }) => {
                 let (inputs, outputs) = (i64::from(*inputs), i64::from(*outputs));
                 let weight = uniform(&[outputs, inputs], (3.0 / inputs as f32).sqrt(), rng);

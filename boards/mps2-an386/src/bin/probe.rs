@@ -18,7 +18,7 @@ static POOL: Pool<{ 512 << 10 }, 4096> = Pool::new();
 fn main() -> ! {
     static mut ARENA: Arena<ARENA_BYTES> = Arena::new();
     static mut BUFFER: Frame = [0; FRAME];
-    let mut probe = Probe { arena: ARENA.bytes(), pool: POOL.weights() };
+    let mut probe = Probe { arena: ARENA.words(), pool: POOL.weights() };
     loop {
         let Ok(()) = serve(&mut Uart::start(), &FACTS, &mut meter(), &mut probe, BUFFER);
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use runtime::Layer;
 use serde_json::json;
+use trainer::model::arena_bytes;
 use trainer::space::{Arch, Space};
 
 /// Look at a search space.
@@ -47,7 +48,7 @@ fn cost(space: &Space, arch: &Arch) -> Cost {
     Cost {
         macs: layers.iter().map(Layer::macs).sum(),
         parameters: layers.iter().map(Layer::parameters).sum(),
-        sram_bytes: layers.iter().map(Layer::arena_bytes).max().unwrap_or(0),
+        sram_bytes: arena_bytes(&layers),
     }
 }
 

@@ -1,25 +1,96 @@
-//! Every kernel against its formula in wide integers and in floating point, on any shape and at the extremes.
+//! Every layer against its formula in wide integers and in floating point, and every kind of kernels against the
+//! plain ones, bit for bit, on any shape, wherever its maps lie, and at the extremes.
+
+use std::vec::Vec;
+use std::{assert_eq, vec};
 
 use proptest::prelude::*;
-use runtime::{Activation, Block, Channel, Conv, Layer, Linear, Pool, Quant, Shape, Step, Weights, execute};
+
+use crate::dsp::Dsp;
+use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool, Shape};
+use crate::memory;
+use crate::order::pack;
+use crate::plan::{Place, Step};
+use crate::quant::{Channel, Quant};
+use crate::reference::execute;
+use crate::scalar::Scalar;
+use crate::stream::{Kernels, run};
+use crate::weights::Weights;
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]
 struct Problem {
     step: Step,
     channels: Vec<Channel>,
+    /// Row by row.
     taps: Vec<u8>,
     input: Vec<i8>,
 }
 
 impl Problem {
+    /// The taps in the order of flash.
+    fn packed(&self) -> Vec<u8> {
+        let rows: Vec<i8> = self.taps.iter().map(|&tap| tap as i8).collect();
+        let mut packed = self.taps.clone();
+        let mut matrix = |outputs: u16, from: usize, to: usize| {
+            pack(&rows[from..to], outputs.into(), &mut packed[from..to]);
+        };
+        match self.step.layer {
+            Layer::Conv(conv) => matrix(conv.channels, 0, rows.len()),
+            Layer::Linear(linear) => matrix(linear.outputs, 0, rows.len()),
+            Layer::Block(block) => {
+                matrix(block.expanded, 0, block.expand_taps());
+                matrix(block.channels, rows.len() - block.project_taps(), rows.len());
+            }
+            Layer::Pool(_) | Layer::Depthwise(_) => {}
+        }
+        packed
+    }
+
+    /// By the plain kernels.
     fn output(&self) -> Vec<i8> {
         let layer = &self.step.layer;
-        let mut scratch = vec![99; layer.scratch_bytes()];
+        let mut hidden = vec![99; layer.hidden_bytes()];
         let mut output = vec![99; layer.output().len()];
-        let weights = Weights { channels: &self.channels, taps: &self.taps };
-        execute(&self.step, weights, &self.input, &mut scratch, &mut output);
+        let weights = Weights { channels: &self.channels, taps: &self.packed() };
+        execute(&self.step, weights, &self.input, &mut hidden, &mut output);
         output
+    }
+
+    /// In an arena of exactly the planned size, whose rest is `poison`, the input at its start or as far on as the
+    /// output needs. Panics if a byte changed that belongs to neither input, output nor scratch.
+    fn streamed<K: Kernels>(&self, ascending: bool, poison: i8) -> Vec<i8> {
+        let layer = &self.step.layer;
+        let (input, output) = (layer.input().len(), layer.output().len());
+        let place = match ascending {
+            false => Place::new(&[self.step], 0, 0),
+            true => Place::new(&[self.step], 0, layer.lead_ascending().next_multiple_of(4) + 4),
+        };
+        let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); (place.scratch + layer.scratch_bytes()) / 4];
+        memory::bytes(&mut arena)[place.input..][..input].copy_from_slice(&self.input);
+        let before = memory::bytes(&mut arena).to_vec();
+        let weights = Weights { channels: &self.channels, taps: &self.packed() };
+        run::<K>(&self.step, weights, &place, &mut arena);
+        let after = memory::bytes(&mut arena);
+        let owned = |i: usize| {
+            (place.input..place.input + input).contains(&i)
+                || (place.output..place.output + output).contains(&i)
+                || i >= place.scratch
+        };
+        for i in 0..after.len() {
+            assert!(owned(i) || before[i] == after[i], "{layer} wrote byte {i}, which is not its own");
+        }
+        after[place.output..][..output].to_vec()
+    }
+
+    fn check(&self) {
+        let expected = self.output();
+        for ascending in [false, true] {
+            for poison in [0, -86] {
+                compare("scalar", ascending, &self.streamed::<Scalar>(ascending, poison), &expected);
+                compare("dsp", ascending, &self.streamed::<Dsp>(ascending, poison), &expected);
+            }
+        }
     }
 
     fn formula(&self) -> Vec<i8> {
@@ -43,6 +114,15 @@ impl Problem {
                     row.iter().zip(&self.input).map(|(&t, &v)| i64::from(t as i8) * i64::from(v)).sum::<i64>()
                 };
                 rows.map(|(row, c)| requantise(sum(row), c, 0, quant.output_zero).max(floor)).collect()
+            }
+            Layer::Depthwise(Depthwise { kernel, stride, activation, .. }) => {
+                let floor = floor(activation, quant.output_zero);
+                let output = self.step.layer.output();
+                let sums = input.window_sums(kernel, stride, quant.input_zero, output, |c, kernel, i| {
+                    vec![(i64::from(self.taps[c * kernel + i] as i8), c)]
+                });
+                let channels = self.channels.iter().cycle();
+                sums.iter().zip(channels).map(|(sum, c)| requantise(*sum, c, 0, quant.output_zero).max(floor)).collect()
             }
             Layer::Pool(pool) => (0..usize::from(pool.input.channels))
                 .map(|c| {
@@ -110,6 +190,11 @@ impl Problem {
             })
             .collect()
     }
+}
+
+fn compare(kernels: &str, ascending: bool, output: &[i8], expected: &[i8]) {
+    let differs = (0..expected.len()).find(|&i| output[i] != expected[i]);
+    assert_eq!(differs, None, "the first value in which {kernels} differs, ascending: {ascending}");
 }
 
 #[derive(Clone, Copy)]
@@ -256,6 +341,12 @@ fn blocks() -> impl Strategy<Value = Layer> {
     })
 }
 
+fn depthwises() -> impl Strategy<Value = Layer> {
+    (shapes(1..14), kernels(), 1_u8..3, activations()).prop_map(|(input, kernel, stride, activation)| {
+        Layer::Depthwise(Depthwise { input, kernel, stride, activation })
+    })
+}
+
 fn pools() -> impl Strategy<Value = Layer> {
     shapes(1..20).prop_map(|input| Layer::Pool(Pool { input }))
 }
@@ -266,25 +357,19 @@ fn linears() -> impl Strategy<Value = Layer> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn conv_is_its_formula(problem in convs().prop_flat_map(problem)) {
+    fn layers_are_their_formulas(problem in layers().prop_flat_map(problem)) {
         prop_assert_eq!(problem.output(), problem.formula());
     }
 
     #[test]
-    fn block_is_its_formula(problem in blocks().prop_flat_map(problem)) {
-        prop_assert_eq!(problem.output(), problem.formula());
+    fn streamed_layers_are_the_plain_ones(problem in layers().prop_flat_map(problem)) {
+        problem.check();
     }
+}
 
-    #[test]
-    fn linear_is_its_formula(problem in linears().prop_flat_map(problem)) {
-        prop_assert_eq!(problem.output(), problem.formula());
-    }
-
-    #[test]
-    fn pool_is_its_formula(problem in pools().prop_flat_map(problem)) {
-        prop_assert_eq!(problem.output(), problem.formula());
-    }
+fn layers() -> impl Strategy<Value = Layer> {
+    prop_oneof![2 => convs(), 3 => blocks(), 2 => depthwises(), 1 => pools(), 1 => linears()]
 }

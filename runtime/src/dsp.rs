@@ -1,0 +1,125 @@
+//! Kernels for cores that multiply two pairs of int16 in one instruction (Armv7E-M and the DSP extension of Armv8-M).
+//!
+//! ```text
+//!   matrix      pixels ─ widen ─▶ tile: pairs of int16, four pixels side by side
+//!               tile × two channels at a time: eight sums in registers, two products an instruction
+//!   depthwise   row ─ widen ─▶ ring: four values of a row side by side, then the next channel's, then the next four
+//!               ring × taps: four outputs at once
+//! ```
+//!
+//! What runs on the core is in `cortex_m`, with assembly; `portable` has a twin of each of its functions, so that
+//! everything else here is the same, and is tested, on any machine.
+
+#[cfg_attr(ofa_dsp, path = "dsp/cortex_m.rs")]
+#[cfg_attr(not(ofa_dsp), path = "dsp/portable.rs")]
+mod arch;
+mod filter;
+mod matrix;
+
+use crate::memory::bytes;
+use crate::plan::{Place, SEGMENT, segment};
+use crate::quant::Channel;
+use crate::scalar::Scalar;
+use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Window, windows};
+use filter::{LINE, Rows, Tables};
+
+/// Armv7E-M.
+#[derive(Debug)]
+pub(crate) enum Dsp {}
+
+impl Kernels for Dsp {
+    fn load(depth: usize, pixels: &[i8], scratch: &mut [u32]) {
+        match pixels.len() / depth {
+            1 => matrix::load_vector(pixels, scratch),
+            _ => matrix::load(depth, pixels, scratch),
+        }
+    }
+
+    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]) {
+        matrix::load_windows(window, (y, x), count, input, scratch);
+    }
+
+    fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]) {
+        matrix::multiply(matrix, count, output, scratch);
+    }
+
+    fn begin(fused: &Fused<'_>, scratch: &mut [u32]) {
+        if let Some(rows) = Rows::new(&fused.filter) {
+            rows.begin(&mut scratch[..rows.ring_words()]);
+        }
+    }
+
+    fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
+        let Some(rows) = Rows::new(&fused.filter) else { return Scalar::take(fused, slot, row, scratch) };
+        let (ring, rest) = scratch.split_at_mut(rows.ring_words());
+        match (row, &fused.expand) {
+            (None, _) => rows.pad(slot, ring),
+            (Some(row), None) => rows.take(slot, row, ring),
+            (Some(row), Some(expand)) => {
+                let channels = fused.filter.weights.channels.len();
+                let (expanded, tile) = rest.split_at_mut((fused.filter.width * channels).div_ceil(4));
+                let expanded = &mut bytes(expanded)[..fused.filter.width * channels];
+                let parts = row.chunks(SEGMENT * expand.depth).zip(expanded.chunks_mut(SEGMENT * channels));
+                for (pixels, expanded) in parts {
+                    Self::load(expand.depth, pixels, tile);
+                    matrix::multiply(expand, pixels.len() / expand.depth, expanded, tile);
+                }
+                rows.take(slot, expanded, ring);
+            }
+        }
+    }
+
+    fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
+        let filter = &fused.filter;
+        let Some(rows) = Rows::new(filter) else { return Scalar::give(fused, y, output, scratch) };
+        let (ring, tile) = scratch.split_at_mut(rows.ring_words());
+        let channels = fused.project.weights.channels.len();
+        let segment = segment(filter.output_width as u16);
+        let (mut tables, mut line) = (Tables::new(filter.kernel), [0; LINE]);
+        for x in (0..filter.output_width).step_by(segment) {
+            let count = segment.min(filter.output_width - x);
+            let mut weights = filter.weights;
+            for (quad, ring) in rows.parts(ring).enumerate() {
+                tables.take(weights.take(4, 4 * filter.kernel * filter.kernel), y * filter.stride % filter.kernel);
+                rows.apply(&tables, x, count, ring, &mut line);
+                matrix::load_quad(&line, quad, count, fused.project.depth, tile);
+            }
+            matrix::multiply(&fused.project, count, &mut output[x * channels..][..count * channels], tile);
+        }
+    }
+
+    fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+        let Some(rows) = Rows::new(filter) else { return Scalar::depthwise(filter, outputs, maps, place, scratch) };
+        let channels = filter.weights.channels.len();
+        let mut weights = filter.weights;
+        let (mut tables, mut line) = (Tables::new(filter.kernel), [0; LINE]);
+        rows.begin(scratch);
+        for first in (0..channels).step_by(4) {
+            tables.take_all(weights.take(4, 4 * filter.kernel * filter.kernel));
+            windows((filter.kernel, filter.stride), filter.height, outputs, place.descending, |event| match event {
+                Event::Take { slot, row: None } => rows.pad(slot, scratch),
+                Event::Take { slot, row: Some(row) } => {
+                    let row = &maps[place.input + row * filter.width * channels..][..filter.width * channels];
+                    rows.take_quad(slot, row, channels, first, scratch);
+                }
+                Event::Give { row } => {
+                    tables.turn(row * filter.stride % filter.kernel);
+                    let output = &mut maps[place.output + row * filter.output_width * channels..];
+                    let output = &mut output[..filter.output_width * channels];
+                    for (part, output) in output.chunks_mut(LINE * channels).enumerate() {
+                        let count = output.len() / channels;
+                        rows.apply(&tables, part * LINE, count, scratch, &mut line);
+                        for (pixel, word) in output.chunks_exact_mut(channels).zip(line) {
+                            let values = word.to_le_bytes().map(|value| (value as i8).max(filter.floor));
+                            pixel[first..first + 4].copy_from_slice(&values);
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {
+        Scalar::pool(channel, zero, input, output);
+    }
+}

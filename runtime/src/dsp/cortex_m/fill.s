@@ -1,0 +1,94 @@
+@ Rows of int8 into a ring of pairs of int16, four channels at a time.
+@
+@ void ofa_fill_K(const int8_t *row, size_t channels, uint32_t *slot, size_t pixels, uint32_t padding):
+@ `row` is the first of the four channels of the first pixel, `slot` the slot's place for the first values of the first
+@ channel, `padding` a word of padding. There are three pixels or more. What lies behind the last pixel's group of four
+@ is not written.
+
+        .syntax unified
+        .thumb
+
+        @ Four pixels in r4–r7 as two words for each of their four channels.
+        .macro  FILL_QUAD k
+        pkhbt   r8, r4, r5, lsl #16
+        pkhtb   r9, r5, r4, asr #16
+        pkhbt   r10, r6, r7, lsl #16
+        pkhtb   r11, r7, r6, asr #16
+        sxtb16  r4, r8
+        sxtb16  r5, r10
+        strd    r4, r5, [r2]
+        sxtb16  r4, r8, ror #8
+        sxtb16  r5, r10, ror #8
+        strd    r4, r5, [r2, #8 * \k]
+        sxtb16  r4, r9
+        sxtb16  r5, r11
+        strd    r4, r5, [r2, #16 * \k]
+        sxtb16  r4, r9, ror #8
+        sxtb16  r5, r11, ror #8
+        strd    r4, r5, [r2, #24 * \k]
+        add     r2, #32 * \k
+        .endm
+
+        .macro  FILL k
+        .section .text.ofa_fill_\k, "ax", %progbits
+        .balign 4
+        .global ofa_fill_\k
+        .type ofa_fill_\k, %function
+ofa_fill_\k:
+        push    {r4-r11, lr}
+        ldr     lr, [sp, #36]
+        add     r12, r1, r1, lsl #1
+        @ Half a window of padding, then pixels.
+        .if \k == 3
+        mov     r4, lr
+        ldr     r5, [r0]
+        ldr     r6, [r0, r1]
+        ldr     r7, [r0, r1, lsl #1]
+        add     r0, r12
+        subs    r3, #3
+        .elseif \k == 5
+        mov     r4, lr
+        mov     r5, lr
+        ldr     r6, [r0]
+        ldr     r7, [r0, r1]
+        add     r0, r0, r1, lsl #1
+        subs    r3, #2
+        .else
+        mov     r4, lr
+        mov     r5, lr
+        mov     r6, lr
+        ldr     r7, [r0]
+        add     r0, r1
+        subs    r3, #1
+        .endif
+        FILL_QUAD \k
+        subs    r3, #4
+        blo     2f
+1:      ldr     r4, [r0]
+        ldr     r5, [r0, r1]
+        ldr     r6, [r0, r1, lsl #1]
+        ldr     r7, [r0, r12]
+        add     r0, r0, r1, lsl #2
+        FILL_QUAD \k
+        subs    r3, #4
+        bhs     1b
+2:      adds    r3, #4
+        beq     3f
+        @ The last pixels, then padding.
+        mov     r5, lr
+        mov     r6, lr
+        mov     r7, lr
+        ldr     r4, [r0]
+        cmp     r3, #2
+        it      hs
+        ldrhs   r5, [r0, r1]
+        it      hi
+        ldrhi   r6, [r0, r1, lsl #1]
+        FILL_QUAD \k
+3:      pop     {r4-r11, pc}
+        .size ofa_fill_\k, . - ofa_fill_\k
+        .endm
+
+        FILL    3
+        FILL    5
+        FILL    7

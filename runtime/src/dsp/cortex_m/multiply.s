@@ -1,0 +1,379 @@
+@ A tile of pixels times pairs of output channels.
+@
+@ Four pixels × two channels at a time: eight sums in r0–r7, a pair of inputs of four pixels in r8–r11, a pair of taps
+@ in r12, the tile in lr. The taps of a chunk of 16 pairs wait in s0–s31. Where there are more chunks, sums wait in
+@ memory between them.
+@
+@ void ofa_multiply(const Job *job): words of the job as in the frame below, from TILE0 on.
+
+        .syntax unified
+        .thumb
+        .fpu fpv4-sp-d16
+        .section .text.ofa_multiply, "ax", %progbits
+        .balign 4
+        .global ofa_multiply
+        .type ofa_multiply, %function
+
+        .equ M0, 0              @ multipliers of both channels
+        .equ M1, 4
+        .equ ZERO, 8            @ the output's zero point
+        .equ OUT, 12            @ where the group's first pixel goes
+        .equ STEP, 16           @ bytes between pixels
+        .equ ENTRY, 20          @ where the chunk's first pair is multiplied
+        .equ AFTER, 24          @ what follows the chunk's last pair
+        .equ SUMS_IN, 28        @ where a group's sums begin
+        .equ SUMS_OUT, 32       @ where they go
+        .equ END, 36            @ of the groups in the tile
+        .equ TILE, 40           @ this chunk
+        .equ TAPS, 44
+        .equ CHANNELS, 48
+        .equ REMAIN, 52         @ pairs after this chunk
+        .equ COUNT, 56          @ channel pairs
+        .equ SAVED, 60
+        .equ TILE0, 64          @ the job: tile, taps, channels, output,
+        .equ OUTPUT, 76
+        .equ STEP0, 80
+        .equ PAIRS, 84          @ pairs of inputs
+        .equ COUNT0, 88         @ pairs of channels
+        .equ GROUPS, 92         @ whole groups of pixels
+        .equ REST, 96           @ pixels of the last group, if it is not whole
+        .equ ZERO0, 100
+        .equ ODD, 104           @ whether the last pair of inputs is one input
+        .equ RESIDUAL, 108      @ its multiplier
+        .equ CONSTANT, 112      @ 64 bits that a residual's sum starts with
+        .equ BIAS, 128          @ both biases, four times each
+        .equ SUMS, 160          @ eight groups of eight
+        .equ FRAME, 416
+
+        @ A word of taps: a pair of each of both channels.
+        .macro  UNPACK a, b
+        ldr     r1, [r0], #4
+        sxtb16  r2, r1
+        sxtb16  r3, r1, ror #8
+        vmov    \a, \b, r2, r3
+        .endm
+
+        @ A pair of inputs of four pixels times the taps of both channels: 44 bytes of code.
+        .macro  PAIR a, b
+        ldm.w   lr!, {r8-r11}
+        vmov    r12, \a
+        smlad   r0, r8, r12, r0
+        smlad   r1, r9, r12, r1
+        smlad   r2, r10, r12, r2
+        smlad   r3, r11, r12, r3
+        vmov    r12, \b
+        smlad   r4, r8, r12, r4
+        smlad   r5, r9, r12, r5
+        smlad   r6, r10, r12, r6
+        smlad   r7, r11, r12, r7
+        .endm
+
+ofa_multiply:
+        push    {r4-r11, lr}
+        vpush   {s16-s31}
+        sub     sp, #FRAME
+        add     r12, sp, #TILE0
+        ldm     r0!, {r1-r7}
+        stm     r12!, {r1-r7}
+        ldm     r0!, {r1-r7}
+        stm     r12!, {r1-r7}
+        ldrd    r0, r1, [sp, #TILE0 + 4]
+        strd    r0, r1, [sp, #TAPS]
+        ldr     r0, [sp, #COUNT0]
+        str     r0, [sp, #COUNT]
+        ldr     r0, [sp, #STEP0]
+        str     r0, [sp, #STEP]
+        ldr     r0, [sp, #ZERO0]
+        str     r0, [sp, #ZERO]
+
+.Lmultiply_channels:
+        ldr     r12, [sp, #CHANNELS]
+        ldm     r12!, {r0-r3}                   @ bias, multiplier, bias, multiplier
+        str     r12, [sp, #CHANNELS]
+        strd    r1, r3, [sp, #M0]
+        strd    r0, r0, [sp, #BIAS]
+        strd    r0, r0, [sp, #BIAS + 8]
+        strd    r2, r2, [sp, #BIAS + 16]
+        strd    r2, r2, [sp, #BIAS + 24]
+        ldr     r0, [sp, #OUTPUT]
+        str     r0, [sp, #OUT]
+        adds    r0, #2
+        str     r0, [sp, #OUTPUT]
+        ldr     r0, [sp, #TILE0]
+        str     r0, [sp, #TILE]
+        ldr     r4, [sp, #PAIRS]
+        add     r9, sp, #BIAS                   @ r9: where the sums begin
+
+.Lmultiply_chunk:
+        @ r4: pairs to go. r5: those of this chunk. Taps go to the last registers, so that both lists below end alike.
+        movs    r5, #16
+        cmp     r4, r5
+        it      lo
+        movlo   r5, r4
+        subs    r4, r4, r5
+        str     r4, [sp, #REMAIN]
+        ldr     r0, [sp, #TAPS]
+        rsb     r6, r5, #16
+        adr.w   r7, .Lmultiply_unpack
+        add     r7, r7, r6, lsl #4
+        mov     pc, r7
+        .balign 4
+.Lmultiply_unpack:
+        UNPACK  s0, s1
+        UNPACK  s2, s3
+        UNPACK  s4, s5
+        UNPACK  s6, s7
+        UNPACK  s8, s9
+        UNPACK  s10, s11
+        UNPACK  s12, s13
+        UNPACK  s14, s15
+        UNPACK  s16, s17
+        UNPACK  s18, s19
+        UNPACK  s20, s21
+        UNPACK  s22, s23
+        UNPACK  s24, s25
+        UNPACK  s26, s27
+        UNPACK  s28, s29
+        cmp     r4, #0
+        bne     1f
+        ldr     r1, [sp, #ODD]
+        cbz     r1, 1f
+        ldrh    r1, [r0], #2
+        b       2f
+1:      ldr     r1, [r0], #4
+2:      sxtb16  r2, r1
+        sxtb16  r3, r1, ror #8
+        vmov    s30, s31, r2, r3
+        str     r0, [sp, #TAPS]
+
+        adr.w   r7, .Lmultiply_pairs
+        mov     r8, #44
+        mla     r7, r6, r8, r7
+        adds    r7, #1
+        add     r8, sp, #SUMS
+        strd    r9, r8, [sp, #SUMS_IN]
+        add     r8, sp, #BIAS
+        ldr     r10, [sp, #GROUPS]
+        ldr     r11, [sp, #REST]
+        cbz     r4, .Lmultiply_last
+        @ All groups, whole or not, to sums in memory.
+        cmp     r11, #0
+        it      ne
+        addne   r10, #1
+        cmp     r8, r9
+        adr.w   r12, .Lmultiply_head + 1
+        it      eq
+        moveq   r8, r12
+        adr.w   r12, .Lmultiply_middle + 1
+        it      ne
+        movne   r8, r12
+        b       .Lmultiply_start
+.Lmultiply_last:
+        ldr     r12, [sp, #RESIDUAL]
+        cmp     r12, #0
+        bne     1f
+        cmp     r8, r9
+        adr.w   r12, .Lmultiply_narrow + 1
+        it      eq
+        moveq   r8, r12
+        adr.w   r12, .Lmultiply_tail + 1
+        it      ne
+        movne   r8, r12
+        b       .Lmultiply_start
+1:      adr.w   r12, .Lmultiply_add_tail + 1
+        cmp     r8, r9
+        it      ne
+        movne   r8, r12
+        adr.w   r12, .Lmultiply_add + 1
+        it      eq
+        moveq   r8, r12
+.Lmultiply_start:
+        strd    r7, r8, [sp, #ENTRY]
+        ldr     lr, [sp, #TILE]
+        lsls    r5, r5, #4
+        mla     r5, r10, r5, lr
+        str     r5, [sp, #END]
+        cmp     r10, #0
+        beq     .Lmultiply_rest
+
+.Lmultiply_group:
+        ldr     r12, [sp, #SUMS_IN]
+        ldm     r12, {r0-r7}
+        ldr     pc, [sp, #ENTRY]
+
+        .balign 4
+.Lmultiply_pairs:
+        PAIR    s0, s1
+        PAIR    s2, s3
+        PAIR    s4, s5
+        PAIR    s6, s7
+        PAIR    s8, s9
+        PAIR    s10, s11
+        PAIR    s12, s13
+        PAIR    s14, s15
+        PAIR    s16, s17
+        PAIR    s18, s19
+        PAIR    s20, s21
+        PAIR    s22, s23
+        PAIR    s24, s25
+        PAIR    s26, s27
+        PAIR    s28, s29
+        PAIR    s30, s31
+        ldr     pc, [sp, #AFTER]
+
+        .balign 4
+.Lmultiply_head:                                @ first of several chunks: sums began with the biases
+        ldr     r12, [sp, #SUMS_OUT]
+        stm     r12!, {r0-r7}
+        str     r12, [sp, #SUMS_OUT]
+        ldr     r8, [sp, #END]
+        cmp     lr, r8
+        bne     .Lmultiply_group
+        b       .Lmultiply_next_chunk
+
+        .balign 4
+.Lmultiply_middle:
+        ldr     r12, [sp, #SUMS_IN]
+        stm     r12!, {r0-r7}
+        str     r12, [sp, #SUMS_IN]
+        ldr     r8, [sp, #END]
+        cmp     lr, r8
+        bne     .Lmultiply_group
+.Lmultiply_next_chunk:
+        str     lr, [sp, #TILE]
+        ldr     r4, [sp, #REMAIN]
+        add     r9, sp, #SUMS
+        b       .Lmultiply_chunk
+
+        .macro  NARROW_BOTH
+        mov     r8, sp
+        ldm     r8, {r8-r12}                    @ multipliers, zero point, output, step
+        smmlar  r0, r0, r8, r10
+        smmlar  r1, r1, r8, r10
+        smmlar  r2, r2, r8, r10
+        smmlar  r3, r3, r8, r10
+        smmlar  r4, r4, r9, r10
+        smmlar  r5, r5, r9, r10
+        smmlar  r6, r6, r9, r10
+        smmlar  r7, r7, r9, r10
+        ssat    r0, #8, r0
+        ssat    r1, #8, r1
+        ssat    r2, #8, r2
+        ssat    r3, #8, r3
+        ssat    r4, #8, r4
+        ssat    r5, #8, r5
+        ssat    r6, #8, r6
+        ssat    r7, #8, r7
+        bfi     r0, r4, #8, #8
+        bfi     r1, r5, #8, #8
+        bfi     r2, r6, #8, #8
+        bfi     r3, r7, #8, #8
+        .endm
+
+        .balign 4
+.Lmultiply_tail:                                @ last of several chunks
+        ldr     r12, [sp, #SUMS_IN]
+        add     r12, #32
+        str     r12, [sp, #SUMS_IN]
+.Lmultiply_narrow:
+        NARROW_BOTH
+        strh    r0, [r11]
+        strh    r1, [r11, r12]
+        add     r11, r11, r12, lsl #1
+        strh    r2, [r11]
+        strh    r3, [r11, r12]
+        add     r11, r11, r12, lsl #1
+        str     r11, [sp, #OUT]
+        ldr     r8, [sp, #END]
+        cmp     lr, r8
+        bne     .Lmultiply_group
+
+.Lmultiply_rest:
+        ldr     r8, [sp, #REST]
+        cmp     r8, #0
+        beq     .Lmultiply_next_channels
+        ldr     r12, [sp, #RESIDUAL]
+        adr.w   r8, .Lmultiply_narrow_rest + 1
+        cmp     r12, #0
+        beq     1f
+        adr.w   r8, .Lmultiply_add_rest + 1
+1:      str     r8, [sp, #AFTER]
+        b       .Lmultiply_group
+
+        .balign 4
+.Lmultiply_narrow_rest:
+        NARROW_BOTH
+        strh    r0, [r11]
+        ldr     r8, [sp, #REST]
+        cmp     r8, #2
+        blo     .Lmultiply_next_channels
+        strh    r1, [r11, r12]
+        beq     .Lmultiply_next_channels
+        strh    r2, [r11, r12, lsl #1]
+
+.Lmultiply_next_channels:
+        ldr     r0, [sp, #COUNT]
+        subs    r0, #1
+        str     r0, [sp, #COUNT]
+        bne.w   .Lmultiply_channels
+        add     sp, #FRAME
+        vpop    {s16-s31}
+        pop     {r4-r11, pc}
+
+        @ One pixel of a residual block: the input at r11 is added before the one rounding. r12: its multiplier.
+        .macro  ADD_PIXEL a, b
+        ldrd    r8, r9, [sp, #CONSTANT]
+        ldr     lr, [sp, #M0]
+        smlal   r8, r9, \a, lr
+        ldrsb   r10, [r11]
+        lsl     r10, r10, #8
+        smlal   r8, r9, r10, r12
+        ssat    \a, #8, r9
+        ldrd    r8, r9, [sp, #CONSTANT]
+        ldr     lr, [sp, #M1]
+        smlal   r8, r9, \b, lr
+        ldrsb   r10, [r11, #1]
+        lsl     r10, r10, #8
+        smlal   r8, r9, r10, r12
+        ssat    \b, #8, r9
+        bfi     \a, \b, #8, #8
+        strh    \a, [r11]
+        ldr     r10, [sp, #STEP]
+        add     r11, r10
+        .endm
+
+        .balign 4
+.Lmultiply_add_tail:
+        ldr     r12, [sp, #SUMS_IN]
+        add     r12, #32
+        str     r12, [sp, #SUMS_IN]
+.Lmultiply_add:
+        str     lr, [sp, #SAVED]
+        ldr     r11, [sp, #OUT]
+        ldr     r12, [sp, #RESIDUAL]
+        ADD_PIXEL r0, r4
+        ADD_PIXEL r1, r5
+        ADD_PIXEL r2, r6
+        ADD_PIXEL r3, r7
+        str     r11, [sp, #OUT]
+        ldr     lr, [sp, #SAVED]
+        ldr     r8, [sp, #END]
+        cmp     lr, r8
+        bne.w   .Lmultiply_group
+        b       .Lmultiply_rest
+
+        .balign 4
+.Lmultiply_add_rest:
+        ldr     r11, [sp, #OUT]
+        ldr     r12, [sp, #RESIDUAL]
+        ADD_PIXEL r0, r4
+        ldr     r8, [sp, #REST]
+        cmp     r8, #1
+        beq     .Lmultiply_next_channels
+        ADD_PIXEL r1, r5
+        ldr     r8, [sp, #REST]
+        cmp     r8, #2
+        beq     .Lmultiply_next_channels
+        ADD_PIXEL r2, r6
+        b       .Lmultiply_next_channels
+        .size ofa_multiply, . - ofa_multiply

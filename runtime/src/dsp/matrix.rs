@@ -1,0 +1,181 @@
+//! Matrices times tiles of pixels.
+//!
+//! A tile holds activations as pairs of int16 in the order of [`crate::pack`], four pixels side by side. It lies in
+//! chunks of 16 pairs, as many weights as the registers hold:
+//!
+//! ```text
+//!   chunk 0                                                          chunk 1 …
+//!   pixels 0–3: pair 0 | pair 1 | … pair 15    pixels 4–7: pair 0 …  pixels 0–3: pair 16 …
+//! ```
+//!
+//! A single pixel has no neighbours to lie beside: its pairs follow one another.
+
+use super::arch::{self, pair, smlad, sxtb16, sxtb16_ror_8};
+use crate::memory::bytes;
+use crate::plan::tile_bytes;
+use crate::stream::{Matrix, Window};
+
+/// Pairs of a chunk.
+pub(crate) const CHUNK_PAIRS: usize = 16;
+
+/// Pairs of `depth` values.
+pub(crate) const fn pairs(depth: usize) -> usize {
+    depth.div_ceil(2)
+}
+
+/// Word of a tile of `groups` times four pixels where the first pixel of a group has a pair.
+pub(crate) fn at(groups: usize, depth: usize, group: usize, pair: usize) -> usize {
+    let first = pair / CHUNK_PAIRS * CHUNK_PAIRS;
+    let chunk = (pairs(depth) - first).min(CHUNK_PAIRS);
+    4 * (first * groups + chunk * group + pair - first)
+}
+
+/// The last inputs, which are no four, as one or two pairs.
+fn rest(values: &[i8]) -> [u32; 2] {
+    let value = |i: usize| values.get(i).copied().unwrap_or(0);
+    [pair(value(0), value(1)), pair(value(2), 0)]
+}
+
+/// Takes pixels of `depth` values into a tile.
+pub(super) fn load(depth: usize, pixels: &[i8], tile: &mut [u32]) {
+    let count = pixels.len() / depth;
+    load_groups(depth, depth, pixels, count, (0, count.div_ceil(4)), tile);
+}
+
+/// Takes `count` pixels, `step` values apart, into a tile of `groups` from group `first` on.
+fn load_groups(
+    depth: usize,
+    step: usize,
+    pixels: &[i8],
+    count: usize,
+    (first, groups): (usize, usize),
+    tile: &mut [u32],
+) {
+    let full = count / 4;
+    for start in (0..pairs(depth)).step_by(CHUNK_PAIRS) {
+        let chunk = (pairs(depth) - start).min(CHUNK_PAIRS);
+        let quads = (depth / 4).saturating_sub(start / 2).min(CHUNK_PAIRS / 2);
+        let from = at(groups, depth, first, start);
+        if full > 0 && quads > 0 {
+            arch::widen(&pixels[2 * start..], step, quads, full, &mut tile[from..], 4 * chunk - 8 * quads);
+        }
+        for (pixel, values) in pixels.chunks(step).take(count).enumerate() {
+            let (group, lane) = (pixel / 4, pixel % 4);
+            let words = &mut tile[from + 4 * chunk * group..][..4 * chunk];
+            if group >= full {
+                for (quad, values) in values[2 * start..].as_chunks::<4>().0[..quads].iter().enumerate() {
+                    let word = u32::from_le_bytes(values.map(|value| value as u8));
+                    words[8 * quad + lane] = sxtb16(word);
+                    words[8 * quad + 4 + lane] = sxtb16_ror_8(word);
+                }
+            }
+            let tail = rest(&values[depth / 4 * 4..depth]);
+            for (i, word) in tail[..chunk - 2 * quads].iter().enumerate() {
+                words[4 * (2 * quads + i) + lane] = *word;
+            }
+        }
+    }
+}
+
+/// Takes a single pixel.
+pub(super) fn load_vector(values: &[i8], words: &mut [u32]) {
+    let (quads, tail) = values.as_chunks::<4>();
+    let (word_pairs, word_tail) = words.split_at_mut(2 * quads.len());
+    for (values, words) in quads.iter().zip(word_pairs.as_chunks_mut::<2>().0) {
+        let word = u32::from_le_bytes(values.map(|value| value as u8));
+        *words = [sxtb16(word), sxtb16_ror_8(word)];
+    }
+    word_tail.iter_mut().zip(rest(tail)).take(pairs(tail.len())).for_each(|(word, tail)| *word = tail);
+}
+
+/// Takes the windows of `count` outputs.
+pub(super) fn load_windows(
+    window: &Window<'_>,
+    (y, x): (usize, usize),
+    count: usize,
+    input: &[i8],
+    scratch: &mut [u32],
+) {
+    let depth = window.depth();
+    let (tile, columns) = scratch.split_at_mut(tile_bytes(count, depth) / 4);
+    let columns = bytes(columns);
+    let step = depth.next_multiple_of(4);
+    for (group, first) in (0..count).step_by(4).enumerate() {
+        let pixels = (count - first).min(4);
+        for (i, column) in columns.chunks_exact_mut(step).take(pixels).enumerate() {
+            window.gather(y, x + first + i, input, &mut column[..depth]);
+        }
+        match count {
+            1 => load_vector(&columns[..depth], tile),
+            _ => load_groups(depth, step, columns, pixels, (group, count.div_ceil(4)), tile),
+        }
+    }
+}
+
+/// Takes four channels of `count` pixels, a word each, as inputs `4 × quad` to `4 × quad + 3` of `depth`.
+pub(super) fn load_quad(line: &[u32], quad: usize, count: usize, depth: usize, tile: &mut [u32]) {
+    if count == 1 {
+        tile[2 * quad] = sxtb16(line[0]);
+        tile[2 * quad + 1] = sxtb16_ror_8(line[0]);
+        return;
+    }
+    let groups = count.div_ceil(4);
+    for (group, line) in line.as_chunks::<4>().0[..groups].iter().enumerate() {
+        let words = &mut tile[at(groups, depth, group, 2 * quad)..][..8];
+        for (lane, &word) in line.iter().enumerate() {
+            words[lane] = sxtb16(word);
+            words[4 + lane] = sxtb16_ror_8(word);
+        }
+    }
+}
+
+/// The outputs of the `count` pixels of a tile.
+pub(super) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], tile: &[u32]) {
+    let channels = matrix.weights.channels.len();
+    if count == 1 {
+        multiply_vector(matrix, output, tile);
+        return;
+    }
+    arch::multiply(matrix, count, output, tile);
+    if let ([], [channel]) | ([_, ..], [channel]) = matrix.weights.channels.as_chunks::<2>() {
+        let taps = &matrix.weights.taps[(channels - 1) * matrix.depth..];
+        let groups = count.div_ceil(4);
+        for (pixel, out) in output.chunks_exact_mut(channels).enumerate() {
+            let mut sum = channel.bias;
+            for (p, taps) in taps.chunks(2).enumerate() {
+                let taps = pair(taps[0] as i8, taps.get(1).map_or(0, |&tap| tap as i8));
+                sum = smlad(tile[at(groups, matrix.depth, pixel / 4, p) + pixel % 4], taps, sum);
+            }
+            out[channels - 1] = matrix.finish(channel, sum, out[channels - 1]);
+        }
+    }
+    if matrix.floor > i8::MIN {
+        output.iter_mut().for_each(|out| *out = (*out).max(matrix.floor));
+    }
+}
+
+fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
+    let words = &words[..pairs(matrix.depth)];
+    let (channel_pairs, channel_left) = matrix.weights.channels.as_chunks::<2>();
+    let (outputs, output_left) = output.as_chunks_mut::<2>();
+    let (taps, taps_left) = matrix.weights.taps.split_at(channel_pairs.len() * 2 * matrix.depth);
+    for ((channels, taps), out) in channel_pairs.iter().zip(taps.chunks_exact(2 * matrix.depth)).zip(outputs) {
+        let [mut a, mut b] = [channels[0].bias, channels[1].bias];
+        let (fours, half) = taps.as_chunks::<4>();
+        for (taps, &word) in fours.iter().zip(words) {
+            let taps = u32::from_le_bytes(*taps);
+            a = smlad(word, sxtb16(taps), a);
+            b = smlad(word, sxtb16_ror_8(taps), b);
+        }
+        if let (&[tap_a, tap_b], Some(&word)) = (half, words.last()) {
+            a = smlad(word, pair(tap_a as i8, 0), a);
+            b = smlad(word, pair(tap_b as i8, 0), b);
+        }
+        *out = [matrix.finish(&channels[0], a, out[0]), matrix.finish(&channels[1], b, out[1])];
+    }
+    if let ([channel], [out]) = (channel_left, output_left) {
+        let taps = taps_left.chunks(2).map(|taps| pair(taps[0] as i8, taps.get(1).map_or(0, |&tap| tap as i8)));
+        let sum = taps.zip(words).fold(channel.bias, |sum, (taps, &word)| smlad(word, taps, sum));
+        *out = matrix.finish(channel, sum, *out);
+    }
+}

@@ -1,0 +1,267 @@
+//! Kernels in plain Rust, for cores without instructions of their own: Cortex-M0 and M3, RISC-V, hosts.
+
+use core::array;
+
+use crate::layer::KERNEL_LIMIT;
+use crate::memory::bytes;
+use crate::plan::{Place, segment};
+use crate::quant::{Channel, narrow};
+use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Window, windows};
+
+/// Of a depthwise window.
+const MOST_TAPS: usize = KERNEL_LIMIT as usize * KERNEL_LIMIT as usize;
+
+/// Plain Rust.
+#[derive(Debug)]
+pub(crate) enum Scalar {}
+
+impl Kernels for Scalar {
+    fn load(_: usize, pixels: &[i8], scratch: &mut [u32]) {
+        bytes(scratch)[..pixels.len()].copy_from_slice(pixels);
+    }
+
+    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]) {
+        for (i, column) in bytes(scratch).chunks_exact_mut(window.depth()).take(count).enumerate() {
+            window.gather(y, x + i, input, column);
+        }
+    }
+
+    fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]) {
+        multiply(matrix, &bytes(scratch)[..count * matrix.depth], output);
+    }
+
+    fn begin(_: &Fused<'_>, _: &mut [u32]) {}
+
+    fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
+        let Some(row) = row else { return };
+        let filter = &fused.filter;
+        let slot = &mut bytes(scratch)[slot * filter.row()..][..filter.row()];
+        match &fused.expand {
+            Some(expand) => multiply(expand, row, slot),
+            None => slot.copy_from_slice(row),
+        }
+    }
+
+    fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
+        let filter = &fused.filter;
+        let (ring, filtered) = bytes(scratch).split_at_mut(filter.kernel * filter.row());
+        let (expanded, channels) = (filter.weights.channels.len(), fused.project.weights.channels.len());
+        let segment = segment(filter.output_width as u16);
+        for x in (0..filter.output_width).step_by(segment) {
+            let count = segment.min(filter.output_width - x);
+            let filtered = &mut filtered[..count * expanded];
+            filter.apply((y, x), count, ring, expanded, filtered);
+            multiply(&fused.project, filtered, &mut output[x * channels..][..count * channels]);
+        }
+    }
+
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+        let channels = filter.weights.channels.len();
+        let mut rest = filter.weights;
+        for first in (0..channels).step_by(4) {
+            let lanes = (channels - first).min(4);
+            let filter = Filter { weights: rest.take(lanes, lanes * filter.kernel * filter.kernel), ..*filter };
+            let ring = bytes(scratch);
+            windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
+                Event::Take { slot, row: Some(row) } => {
+                    let row = &maps[place.input + row * filter.width * channels..][..filter.width * channels];
+                    let pixels = row.chunks_exact(channels).zip(ring[slot * filter.row()..].chunks_exact_mut(lanes));
+                    pixels.for_each(|(pixel, copy)| copy.copy_from_slice(&pixel[first..][..lanes]));
+                }
+                Event::Take { row: None, .. } => {}
+                Event::Give { row } => {
+                    let row_start = place.output + row * filter.output_width * channels;
+                    let output = &mut maps[row_start + first..];
+                    filter.apply((row, 0), filter.output_width, ring, channels, output);
+                }
+            });
+        }
+    }
+
+    fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {
+        let channels = output.len();
+        for (c, out) in output.iter_mut().enumerate() {
+            let values = input.iter().skip(c).step_by(channels);
+            let sum = values.fold(channel.bias, |sum, &value| sum.wrapping_add(i32::from(value)));
+            *out = narrow(channel.averaged(sum), zero);
+        }
+    }
+}
+
+/// A matrix times some pixels.
+fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
+    let channels = matrix.weights.channels.len();
+    for (pixel, out) in pixels.chunks_exact(matrix.depth).zip(output.chunks_exact_mut(channels)) {
+        let (pairs, last) = matrix.weights.channels.as_chunks::<2>();
+        let (pair_taps, last_taps) = matrix.weights.taps.split_at(pairs.len() * 2 * matrix.depth);
+        let (pair_outputs, last_output) = out.as_chunks_mut::<2>();
+        for ((pair, taps), out) in pairs.iter().zip(pair_taps.chunks_exact(2 * matrix.depth)).zip(pair_outputs) {
+            let sums = two_sums([pair[0].bias, pair[1].bias], taps, pixel);
+            *out = array::from_fn(|i| matrix.finish(&pair[i], sums[i], out[i]));
+        }
+        if let ([channel], [out]) = (last, last_output) {
+            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, pixel), *out);
+        }
+    }
+}
+
+impl Matrix<'_> {
+    /// From a sum to an output; `before` is what lies there, a residual's input.
+    #[inline(always)]
+    pub fn finish(&self, channel: &Channel, sum: i32, before: i8) -> i8 {
+        let added = self.residual.map_or(0, |residual| residual.product(before));
+        narrow(channel.scaled(sum).wrapping_add(added), self.zero).max(self.floor)
+    }
+}
+
+#[inline(always)]
+fn mac(sum: i32, tap: u8, value: i8) -> i32 {
+    sum.wrapping_add(i32::from(tap as i8) * i32::from(value))
+}
+
+/// Σ tap · value of a pair of outputs, whose taps lie in the order of [`crate::pack`].
+#[inline(always)]
+fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], pixel: &[i8]) -> [i32; 2] {
+    let (fours, rest) = pixel.as_chunks::<4>();
+    let (eights, rest_taps) = taps.as_chunks::<8>();
+    for (values, taps) in fours.iter().zip(eights) {
+        for (i, input) in [0, 2, 1, 3].into_iter().enumerate() {
+            a = mac(a, taps[2 * i], values[input]);
+            b = mac(b, taps[2 * i + 1], values[input]);
+        }
+    }
+    for (&value, taps) in rest.iter().zip(rest_taps.as_chunks::<2>().0) {
+        a = mac(a, taps[0], value);
+        b = mac(b, taps[1], value);
+    }
+    [a, b]
+}
+
+/// The same of the last of an odd number of outputs.
+fn one_sum(start: i32, taps: &[u8], pixel: &[i8]) -> i32 {
+    let (fours, rest) = pixel.as_chunks::<4>();
+    let (four_taps, rest_taps) = taps.as_chunks::<4>();
+    let sum = fours.iter().zip(four_taps).fold(start, |sum, (values, taps)| {
+        [0, 2, 1, 3].into_iter().zip(taps).fold(sum, |sum, (input, &tap)| mac(sum, tap, values[input]))
+    });
+    rest.iter().zip(rest_taps).fold(sum, |sum, (&value, &tap)| mac(sum, tap, value))
+}
+
+impl Window<'_> {
+    /// Values of a window.
+    pub fn depth(&self) -> usize {
+        usize::from(self.conv.kernel).pow(2) * usize::from(self.conv.input.channels)
+    }
+
+    /// The inputs of the window of output (y, x), row by row.
+    pub fn gather(&self, y: usize, x: usize, input: &[i8], column: &mut [i8]) {
+        let map = self.conv.input;
+        let (kernel, stride) = (usize::from(self.conv.kernel), usize::from(self.conv.stride));
+        let (depth, width) = (usize::from(map.channels), usize::from(map.width));
+        let (rows, columns) = (
+            Overlap::new(y, kernel, stride, usize::from(map.height)),
+            Overlap::new(x, kernel, stride, width),
+        );
+        if rows.len < kernel || columns.len < kernel {
+            column.fill(self.padding);
+        }
+        let lines = column.chunks_exact_mut(kernel * depth).skip(rows.skipped).take(rows.len);
+        for (i, line) in lines.enumerate() {
+            let from = ((rows.start + i) * width + columns.start) * depth;
+            line[columns.skipped * depth..][..columns.len * depth]
+                .copy_from_slice(&input[from..][..columns.len * depth]);
+        }
+    }
+}
+
+impl Filter<'_> {
+    /// Values of a row of the ring.
+    fn row(&self) -> usize {
+        self.width * self.weights.channels.len()
+    }
+
+    /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`; four channels at a time, as
+    /// their sums fit into registers.
+    fn apply(&self, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
+        if self.weights.channels.len().is_multiple_of(4) {
+            self.apply_by::<4>(at, count, ring, step, output);
+        } else {
+            self.apply_by::<1>(at, count, ring, step, output);
+        }
+    }
+
+    /// As many channels at a time as there are lanes, which divide the number of channels. Their sums start as if all
+    /// of the window were padding.
+    fn apply_by<const LANES: usize>(
+        &self,
+        (y, x): (usize, usize),
+        count: usize,
+        ring: &[i8],
+        step: usize,
+        output: &mut [i8],
+    ) {
+        let kernel = self.kernel;
+        let groups = self.weights.channels.len() / LANES;
+        let ring = ring.as_chunks::<LANES>().0;
+        let rows = Overlap::new(y, kernel, self.stride, self.height);
+        let mut rest = self.weights;
+        for group in 0..groups {
+            let own = rest.take(LANES, LANES * kernel * kernel);
+            let mut taps = [[0; LANES]; MOST_TAPS];
+            for (lane, own) in own.taps.chunks_exact(kernel * kernel).enumerate() {
+                own.iter().zip(&mut taps).for_each(|(&tap, taps)| taps[lane] = tap);
+            }
+            let start = array::from_fn(|lane| own.channels[lane].bias);
+            let padding = [self.padding; LANES];
+            let start = taps[..kernel * kernel].iter().fold(start, |sums, taps| add(sums, taps, &padding, 0));
+            for i in 0..count {
+                let columns = Overlap::new(x + i, kernel, self.stride, self.width);
+                let mut sums = start;
+                for row in rows.skipped..rows.skipped + rows.len {
+                    let slot = (y * self.stride + row) % kernel;
+                    let taps = &taps[row * kernel + columns.skipped..][..columns.len];
+                    let mut at = (slot * self.width + columns.start) * groups + group;
+                    for taps in taps {
+                        sums = add(sums, taps, &ring[at], self.padding);
+                        at += groups;
+                    }
+                }
+                for (lane, out) in output[i * step + group * LANES..][..LANES].iter_mut().enumerate() {
+                    *out = narrow(own.channels[lane].scaled(sums[lane]), self.zero).max(self.floor);
+                }
+            }
+        }
+    }
+}
+
+/// Adds tap · (value − zero) in each lane.
+#[inline(always)]
+fn add<const LANES: usize>(sums: [i32; LANES], taps: &[u8; LANES], values: &[i8; LANES], zero: i8) -> [i32; LANES] {
+    array::from_fn(|lane| {
+        let value = i32::from(values[lane]) - i32::from(zero);
+        sums[lane].wrapping_add(i32::from(taps[lane] as i8) * value)
+    })
+}
+
+/// The part of a window that lies inside the map, in one direction.
+struct Overlap {
+    /// Taps before it.
+    skipped: usize,
+    /// First position of the map.
+    start: usize,
+    /// Positions.
+    len: usize,
+}
+
+impl Overlap {
+    /// Of the window that output number `i` has over a map of `size`.
+    #[inline(always)]
+    fn new(i: usize, kernel: usize, stride: usize, size: usize) -> Self {
+        let first = i * stride;
+        let half = kernel / 2;
+        let skipped = half.saturating_sub(first);
+        let start = first.saturating_sub(half);
+        let end = (first + half + 1).min(size);
+        Self { skipped, start, len: end - start }
+    }
+}

@@ -1,0 +1,264 @@
+//! Layers run row by row over memory that input and output share, as the [plan](crate::plan) places them.
+//!
+//! ```text
+//!   block:   input row ─ expand ─▶ ring of k rows ─ depthwise ─▶ part of a row ─ project ─▶ output row
+//!            each input row once, each output row once, in either direction
+//! ```
+
+use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
+use crate::memory::bytes;
+use crate::plan::{CHUNK, Place, Step, segment};
+use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual};
+use crate::reference::floor;
+use crate::weights::Weights;
+
+/// A matrix of taps with what follows its sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a> {
+    pub weights: Weights<'a>,
+    /// Inputs of each output.
+    pub depth: usize,
+    /// Zero point of the output.
+    pub zero: i8,
+    /// Smallest output.
+    pub floor: i8,
+    /// Of the block's input, which lies where the output goes.
+    pub residual: Option<Residual>,
+}
+
+impl<'a> Matrix<'a> {
+    fn new(weights: Weights<'a>, activation: Activation, quant: &Quant) -> Self {
+        let depth = weights.taps.len() / weights.channels.len();
+        let floor = floor(activation, quant.output_zero);
+        Self { weights, depth, zero: quant.output_zero, floor, residual: None }
+    }
+}
+
+/// Where a dense convolution finds its inputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    pub conv: &'a Conv,
+    /// Value of padding.
+    pub padding: i8,
+}
+
+/// A depthwise convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filter<'a> {
+    pub weights: Weights<'a>,
+    pub kernel: usize,
+    pub stride: usize,
+    /// Rows of its input.
+    pub height: usize,
+    /// Pixels in a row of its input.
+    pub width: usize,
+    /// Pixels in a row of its output.
+    pub output_width: usize,
+    /// Value of padding.
+    pub padding: i8,
+    /// Zero point of the output.
+    pub zero: i8,
+    /// Smallest output.
+    pub floor: i8,
+}
+
+/// An inverted residual block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fused<'a> {
+    /// `None` where nothing expands.
+    pub expand: Option<Matrix<'a>>,
+    pub filter: Filter<'a>,
+    pub project: Matrix<'a>,
+}
+
+/// The kernels of one kind of core. `scratch` is what [`Layer::scratch_bytes`] counts, to be used as the kernels like;
+/// it keeps its content through a layer. Input and output may share memory, so what is read and what is written are
+/// two calls.
+pub(crate) trait Kernels {
+    /// Takes a few pixels of `depth` values each, as inputs of a matrix.
+    fn load(depth: usize, pixels: &[i8], scratch: &mut [u32]);
+    /// Takes the windows of `count` outputs of row `y`, from `x` on, as inputs of a matrix.
+    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]);
+    /// The outputs of the `count` pixels that were loaded.
+    fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]);
+    /// Makes the ring ready.
+    fn begin(fused: &Fused<'_>, scratch: &mut [u32]);
+    /// Takes an input row into the ring's `slot`; `None` is a row of padding.
+    fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]);
+    /// Makes output row `y` from the ring. With a residual, `output` holds the input's row.
+    fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]);
+    /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
+    /// It has `rows` rows.
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]);
+    /// The average of each channel.
+    fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]);
+}
+
+/// Runs a step whose maps and scratch memory lie in the arena as `place` says.
+#[inline(never)]
+pub(crate) fn run<K: Kernels>(step: &Step, weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
+    let Step { layer, quant } = step;
+    let (maps, scratch) = arena.split_at_mut(place.scratch / 4);
+    let maps = bytes(maps);
+    match layer {
+        Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, maps, scratch),
+        Layer::Block(layer) => block::<K>(layer, quant, weights, place, maps, scratch),
+        Layer::Depthwise(layer) => depthwise::<K>(layer, quant, weights, place, maps, scratch),
+        Layer::Pool(Pool { input }) => {
+            let (from, to) = if place.input < place.output {
+                let (low, high) = maps.split_at_mut(place.output);
+                (&low[place.input..][..input.len()], high)
+            } else {
+                let (low, high) = maps.split_at_mut(place.input);
+                (&high[..input.len()], &mut low[place.output..])
+            };
+            K::pool(&weights.channels[0], quant.output_zero, from, &mut to[..usize::from(input.channels)]);
+        }
+        Layer::Linear(Linear { inputs, outputs, activation }) => {
+            let matrix = Matrix::new(weights, *activation, quant);
+            K::load(usize::from(*inputs), &maps[place.input..][..usize::from(*inputs)], scratch);
+            K::multiply(&matrix, 1, &mut maps[place.output..][..usize::from(*outputs)], scratch);
+        }
+    }
+}
+
+fn conv<K: Kernels>(
+    conv: &Conv,
+    quant: &Quant,
+    weights: Weights<'_>,
+    place: &Place,
+    maps: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let matrix = Matrix::new(weights, conv.activation, quant);
+    let (input, output) = (conv.input, conv.output());
+    let channels = usize::from(conv.channels);
+    if conv.kernel == 1 && conv.stride == 1 {
+        let pixels = usize::from(input.height) * usize::from(input.width);
+        in_order(pixels.div_ceil(CHUNK), place.descending, |chunk| {
+            let first = chunk * CHUNK;
+            let count = CHUNK.min(pixels - first);
+            K::load(matrix.depth, &maps[place.input + first * matrix.depth..][..count * matrix.depth], scratch);
+            K::multiply(&matrix, count, &mut maps[place.output + first * channels..][..count * channels], scratch);
+        });
+        return;
+    }
+    let window = Window { conv, padding: quant.input_zero };
+    let (width, segment) = (usize::from(output.width), segment(output.width));
+    in_order(usize::from(output.height), place.descending, |y| {
+        for x in (0..width).step_by(segment) {
+            let count = segment.min(width - x);
+            K::load_windows(&window, y, x, count, &maps[place.input..][..input.len()], scratch);
+            let output = &mut maps[place.output + y * output.row() + x * channels..][..count * channels];
+            K::multiply(&matrix, count, output, scratch);
+        }
+    });
+}
+
+fn block<K: Kernels>(
+    block: &Block,
+    quant: &Quant,
+    mut weights: Weights<'_>,
+    place: &Place,
+    maps: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let (input, output) = (block.input, block.output());
+    let hidden = Quant { output_zero: HIDDEN_ZERO, ..*quant };
+    let expand = block.expands().then(|| {
+        let expand = weights.take(usize::from(block.expanded), block.expand_taps());
+        Matrix::new(expand, block.activation, &hidden)
+    });
+    let filter = Filter {
+        weights: weights.take(usize::from(block.expanded), block.depthwise_taps()),
+        kernel: usize::from(block.kernel),
+        stride: usize::from(block.stride),
+        height: usize::from(input.height),
+        width: usize::from(input.width),
+        output_width: usize::from(output.width),
+        padding: if expand.is_some() { HIDDEN_ZERO } else { quant.input_zero },
+        zero: HIDDEN_ZERO,
+        floor: i8::MIN,
+    };
+    let project = Matrix {
+        residual: block.residual.then(|| Residual::new(quant)),
+        ..Matrix::new(weights, Activation::None, quant)
+    };
+    let fused = Fused { expand, filter, project };
+    let window = (filter.kernel, filter.stride);
+    K::begin(&fused, scratch);
+    windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
+        Event::Take { slot, row } => {
+            let row = row.map(|row| &maps[place.input + row * input.row()..][..input.row()]);
+            K::take(&fused, slot, row, scratch);
+        }
+        Event::Give { row } => {
+            let output = &mut maps[place.output + row * output.row()..][..output.row()];
+            K::give(&fused, row, output, scratch);
+        }
+    });
+}
+
+fn depthwise<K: Kernels>(
+    depthwise: &Depthwise,
+    quant: &Quant,
+    weights: Weights<'_>,
+    place: &Place,
+    maps: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let Depthwise { input, kernel, stride, activation } = *depthwise;
+    let filter = Filter {
+        weights,
+        kernel: usize::from(kernel),
+        stride: usize::from(stride),
+        height: usize::from(input.height),
+        width: usize::from(input.width),
+        output_width: usize::from(depthwise.output().width),
+        padding: quant.input_zero,
+        zero: quant.output_zero,
+        floor: floor(activation, quant.output_zero),
+    };
+    K::depthwise(&filter, usize::from(depthwise.output().height), maps, place, scratch);
+}
+
+/// What happens while windows move over a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// Row `row` of the input, `None` for padding, is needed in `slot` of a ring of as many rows as the kernel has.
+    Take { slot: usize, row: Option<usize> },
+    /// Output row `row` can be made: row `i` of its window lies in slot `(row · stride + i) mod kernel`.
+    Give { row: usize },
+}
+
+/// Every row of the input once, every row of the output once, as soon as it can be made.
+pub(crate) fn windows(
+    (kernel, stride): (usize, usize),
+    height: usize,
+    outputs: usize,
+    descending: bool,
+    mut event: impl FnMut(Event),
+) {
+    // Rows are counted from the first row of padding.
+    let half = kernel / 2;
+    let take = |row: usize| Event::Take { slot: row % kernel, row: row.checked_sub(half).filter(|&row| row < height) };
+    let (mut from, mut to) = (usize::MAX, 0);
+    in_order(outputs, descending, |y| {
+        let (start, end) = (y * stride, y * stride + kernel);
+        if descending {
+            (start..end.min(from)).rev().for_each(|row| event(take(row)));
+            from = start;
+        } else {
+            (start.max(to)..end).for_each(|row| event(take(row)));
+            to = end;
+        }
+        event(Event::Give { row: y });
+    });
+}
+
+/// From 0 on, or down to it.
+fn in_order(count: usize, descending: bool, mut each: impl FnMut(usize)) {
+    for i in 0..count {
+        each(if descending { count - 1 - i } else { i });
+    }
+}
