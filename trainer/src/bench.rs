@@ -1,7 +1,7 @@
 //! Times single kernels, in the terms in which kernel libraries are compared.
 
 use anyhow::{Context, Result};
-use runtime::{Activation, Block, Conv, Layer, Linear, Shape};
+use runtime::{Activation, Block, Conv, Depthwise, Layer, Linear, Shape};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,19 +12,25 @@ use crate::table::{Entry, Outcome};
 
 /// A layer as kernel benchmarks write it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Problem {
     kind: Kind,
+    /// Height, width, channels.
     input: [u16; 3],
     out: Option<u16>,
     #[serde(default = "one")]
     kernel: u8,
     #[serde(default = "one")]
     stride: u8,
-    /// Expanded channels of a block.
+    /// Expanded channels of a block; 0: it does not expand.
     #[serde(default)]
     expand: u16,
     #[serde(default)]
     residual: bool,
+    /// Where not given: ReLU6 in blocks, none elsewhere.
+    act: Option<Act>,
+    #[serde(default)]
+    squeeze_excite: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -35,6 +41,15 @@ enum Kind {
     Conv,
     Linear,
     Block,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Act {
+    None,
+    Relu,
+    Relu6,
+    HSwish,
 }
 
 const fn one() -> u8 {
@@ -51,33 +66,37 @@ impl Problem {
         serde_path_to_error::deserialize(&value).with_context(|| format!("not a layer: {value}"))
     }
 
-    /// The layer; `None` for a depthwise convolution, which exists as a part of a block only.
-    fn layer(&self) -> Option<Layer> {
+    fn layer(&self) -> Layer {
         let [height, width, channels] = self.input;
         let input = Shape::new(height, width, channels);
         let out = self.out.unwrap_or(channels);
-        let conv =
-            Conv { input, channels: out, kernel: self.kernel, stride: self.stride, activation: Activation::None };
-        Some(match self.kind {
-            Kind::Depthwise => return None,
-            Kind::Pointwise => Layer::Conv(Conv { kernel: 1, stride: 1, ..conv }),
-            Kind::Conv => Layer::Conv(conv),
-            Kind::Linear => Layer::Linear(Linear {
-                inputs: u16::try_from(input.len()).unwrap_or(u16::MAX),
-                outputs: out,
-                activation: Activation::None,
-            }),
+        let usual = if self.kind == Kind::Block { Act::Relu6 } else { Act::None };
+        let activation = match self.act.unwrap_or(usual) {
+            Act::None => Activation::None,
+            Act::Relu => Activation::Relu,
+            Act::Relu6 => Activation::Relu6,
+            Act::HSwish => Activation::HSwish,
+        };
+        let Self { kernel, stride, .. } = *self;
+        match self.kind {
+            Kind::Pointwise => Layer::Conv(Conv { input, channels: out, kernel: 1, stride: 1, activation }),
+            Kind::Conv => Layer::Conv(Conv { input, channels: out, kernel, stride, activation }),
+            Kind::Depthwise => Layer::Depthwise(Depthwise { input, kernel, stride, activation }),
+            Kind::Linear => {
+                let inputs = u16::try_from(input.len()).unwrap_or(u16::MAX);
+                Layer::Linear(Linear { inputs, outputs: out, activation })
+            }
             Kind::Block => Layer::Block(Block {
                 input,
-                expanded: self.expand,
-                kernel: self.kernel,
-                stride: self.stride,
-                squeeze: 0,
+                expanded: if self.expand == 0 { channels } else { self.expand },
+                kernel,
+                stride,
+                squeeze: self.squeeze_excite,
                 channels: out,
                 residual: self.residual,
-                activation: Activation::Relu6,
+                activation,
             }),
-        })
+        }
     }
 }
 
@@ -93,14 +112,10 @@ pub fn kernels(
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Map<String, Value>>> {
     let probe = firmware::build(board, Binary::Probe)?;
-    let layers: Vec<Layer> = problems.iter().filter_map(Problem::layer).collect();
+    let layers: Vec<Layer> = problems.iter().map(Problem::layer).collect();
     let settings = Settings { seed, runs: 1, boards: 0 };
-    let mut entries = measure_layers(board, &probe, &layers, settings, done)?.into_iter();
-    let rows = problems.iter().map(|problem| match problem.layer().and_then(|_| entries.next()) {
-        Some(entry) => row(board, &entry),
-        None => fields(json!({ "unsupported": "a depthwise convolution is measured as a part of a block only" })),
-    });
-    Ok(rows.collect())
+    let entries = measure_layers(board, &probe, &layers, settings, done)?;
+    Ok(entries.iter().map(|entry| row(board, entry)).collect())
 }
 
 fn row(board: &Board, Entry { outcome, layer, .. }: &Entry) -> Map<String, Value> {
@@ -109,11 +124,13 @@ fn row(board: &Board, Entry { outcome, layer, .. }: &Entry) -> Map<String, Value
             let macs = layer.macs();
             let per_mac = f64::from(*ticks) / macs.max(1) as f64;
             fields(json!({
-                (board.unit.as_str()): ticks,
+                "layer": layer.to_string(),
                 "macs": macs,
+                "ticks": ticks,
+                "unit": board.unit,
                 "ticks_per_mac": (per_mac * 1000.0).round() / 1000.0,
+                "arena_bytes": layer.arena_bytes(),
                 "exact": true,
-                "ram": layer.arena_bytes(),
             }))
         }
         Outcome::Refused(cause) => fields(json!({ "unsupported": cause })),
