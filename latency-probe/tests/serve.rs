@@ -148,7 +148,7 @@ fn hello_tells_the_facts_and_the_capacity() {
 fn every_run_is_timed_once_and_the_checksum_is_the_hosts() {
     let layer = Layer::Block(BLOCK);
     let (replies, rises) = probe(frame(9, &measure(layer, 4)));
-    let checksum = expected(layer, 3, POOL.weights(), &mut [0; ARENA_BYTES]).unwrap();
+    let checksum = expected(layer, 3, POOL.weights(), &mut [0; ARENA_BYTES / 4]).unwrap();
     let ticks = [5; 4].into_iter().collect();
     assert_eq!(replies, [(9, Reply::Measured { ticks, checksum })]);
     assert_eq!(rises, 4);
@@ -347,7 +347,7 @@ proptest! {
         stride in 0_u8..4,
         squeeze in prop_oneof![9 => Just(0_u16), 1 => any::<u16>()],
         residual: bool,
-        kind in 0..4,
+        kind in 0..5,
     ) {
         let input = Shape::new(shape[0], shape[1], shape[2]);
         let activation = Activation::Relu6;
@@ -355,10 +355,11 @@ proptest! {
             0 => Layer::Conv(Conv { input, channels, kernel, stride, activation }),
             1 => Layer::Block(Block { input, expanded, kernel, stride, squeeze, channels, residual, activation }),
             2 => Layer::Pool(runtime::Pool { input }),
+            3 => Layer::Depthwise(runtime::Depthwise { input, kernel, stride, activation }),
             _ => Layer::Linear(Linear { inputs: expanded, outputs: channels, activation }),
         };
         let reply = answer(&measure(layer, 1));
-        match expected(layer, 3, POOL.weights(), &mut [0; ARENA_BYTES]) {
+        match expected(layer, 3, POOL.weights(), &mut [0; ARENA_BYTES / 4]) {
             Ok(sum) => {
                 let same = matches!(reply, Reply::Measured { checksum, .. } if checksum == sum);
                 prop_assert!(same, "{:?}", reply);
