@@ -20,8 +20,8 @@ use crate::memory::bytes;
 use crate::plan::{Place, SEGMENT, segment};
 use crate::quant::Channel;
 use crate::scalar::Scalar;
-use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Window, windows};
-use filter::{LINE, Rows, Tables};
+use crate::stream::{Filter, Fused, Kernels, Matrix, Window};
+use filter::Rows;
 
 /// Armv7E-M.
 #[derive(Debug)]
@@ -75,48 +75,15 @@ impl Kernels for Dsp {
         let (ring, tile) = scratch.split_at_mut(rows.ring_words());
         let channels = fused.project.weights.channels.len();
         let segment = segment(filter.output_width as u16);
-        let (mut tables, mut line) = (Tables::new(filter.kernel), [0; LINE]);
         for x in (0..filter.output_width).step_by(segment) {
             let count = segment.min(filter.output_width - x);
-            let mut weights = filter.weights;
-            for (quad, ring) in rows.parts(ring).enumerate() {
-                tables.take(weights.take(4, 4 * filter.kernel * filter.kernel), y * filter.stride % filter.kernel);
-                rows.apply(&tables, x, count, ring, &mut line);
-                matrix::load_quad(&line, quad, count, fused.project.depth, tile);
-            }
+            rows.apply(y, x, count, ring, tile);
             matrix::multiply(&fused.project, count, &mut output[x * channels..][..count * channels], tile);
         }
     }
 
     fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
-        let Some(rows) = Rows::new(filter) else { return Scalar::depthwise(filter, outputs, maps, place, scratch) };
-        let channels = filter.weights.channels.len();
-        let mut weights = filter.weights;
-        let (mut tables, mut line) = (Tables::new(filter.kernel), [0; LINE]);
-        rows.begin(scratch);
-        for first in (0..channels).step_by(4) {
-            tables.take_all(weights.take(4, 4 * filter.kernel * filter.kernel));
-            windows((filter.kernel, filter.stride), filter.height, outputs, place.descending, |event| match event {
-                Event::Take { slot, row: None } => rows.pad(slot, scratch),
-                Event::Take { slot, row: Some(row) } => {
-                    let row = &maps[place.input + row * filter.width * channels..][..filter.width * channels];
-                    rows.take_quad(slot, row, channels, first, scratch);
-                }
-                Event::Give { row } => {
-                    tables.turn(row * filter.stride % filter.kernel);
-                    let output = &mut maps[place.output + row * filter.output_width * channels..];
-                    let output = &mut output[..filter.output_width * channels];
-                    for (part, output) in output.chunks_mut(LINE * channels).enumerate() {
-                        let count = output.len() / channels;
-                        rows.apply(&tables, part * LINE, count, scratch, &mut line);
-                        for (pixel, word) in output.chunks_exact_mut(channels).zip(line) {
-                            let values = word.to_le_bytes().map(|value| (value as i8).max(filter.floor));
-                            pixel[first..first + 4].copy_from_slice(&values);
-                        }
-                    }
-                }
-            });
-        }
+        Scalar::depthwise(filter, outputs, maps, place, scratch);
     }
 
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {

@@ -4,10 +4,10 @@
 
 use core::arch::{asm, global_asm};
 
-use super::filter::{LINE, Source, Tables};
+use super::filter::{Part, Source};
 use super::matrix::pairs;
 use crate::quant::Channel;
-use crate::stream::Matrix;
+use crate::stream::{Filter, Matrix};
 
 global_asm!(include_str!("cortex_m/widen.s"), options(raw));
 global_asm!(include_str!("cortex_m/multiply.s"), options(raw));
@@ -17,9 +17,9 @@ global_asm!(include_str!("cortex_m/filter.s"), options(raw));
 unsafe extern "C" {
     fn ofa_widen(pixels: *const i8, depth: usize, tile: *mut u32, quads: usize, groups: usize, skip: usize);
     fn ofa_multiply(job: &MultiplyJob);
-    fn ofa_fill_3(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32);
-    fn ofa_fill_5(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32);
-    fn ofa_fill_7(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32);
+    fn ofa_fill_3(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
+    fn ofa_fill_5(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
+    fn ofa_fill_7(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
     fn ofa_filter_5_1(job: &FilterJob);
@@ -114,40 +114,46 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     unsafe { ofa_multiply(&job) };
 }
 
-pub(crate) fn fill(source: &Source<'_>, first: usize, slot: usize, ring: &mut [u32]) {
-    let pixels = source.row.len() / source.channels;
+pub(crate) fn fill(source: &Source<'_>, slot: usize, quad_words: usize, ring: &mut [u32]) {
+    let (pixels, kernel) = (source.row.len() / source.channels, source.kernel);
     if pixels < 3 {
-        return source.fill(first, slot, ring);
+        return source.fill(slot, quad_words, ring);
     }
-    let words = (pixels + source.kernel / 2).div_ceil(4) * 8 * source.kernel;
-    assert!(slot < source.kernel && ring.len() >= words && first + 4 <= source.channels);
-    let fill = match source.kernel {
+    let words = (pixels + kernel / 2).div_ceil(4) * 8 * kernel;
+    assert!(slot < kernel && words <= quad_words && source.channels.is_multiple_of(4));
+    assert!(ring.len() >= source.channels / 4 * quad_words);
+    let fill = match kernel {
         3 => ofa_fill_3,
         5 => ofa_fill_5,
         _ => ofa_fill_7,
     };
     let padding = u32::from_ne_bytes([source.padding as u8; 4]);
-    // SAFETY: it reads four values of each pixel, from `first` on, which are in the row because `first + 4` is at most
-    // the number of channels, and writes two words of each channel for every four values, counted above.
+    let next = 4 * (quad_words - words);
+    // SAFETY: it reads every value of the row, and for every four channels writes two words of each of them for every
+    // four values from the padding to the last pixel, `words` from first to last, counted above.
     unsafe {
-        let (row, slot) = (source.row.as_ptr().add(first), ring.as_mut_ptr().add(2 * slot));
-        fill(row, source.channels, slot, pixels, padding);
+        let slot = ring.as_mut_ptr().add(2 * slot);
+        fill(source.row.as_ptr(), source.channels, slot, pixels, padding, next);
     }
 }
 
 #[repr(C)]
 struct FilterJob {
     ring: *const u32,
-    taps: *const u32,
-    taps_step: usize,
+    taps: *const u8,
     channels: *const Channel,
-    zero: i32,
+    tile: *mut u32,
+    skip: usize,
     groups: usize,
-    line: *mut u32,
+    quads: usize,
+    next: usize,
+    zero: i32,
+    turn: usize,
 }
 
-pub(crate) fn filter(stride: usize, ring: &[u32], tables: &Tables, zero: i8, groups: usize, line: &mut [u32; LINE]) {
-    let kernel = tables.kernel;
+pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
+    let Filter { kernel, stride, weights, zero, .. } = *part.filter;
+    let Part { ring, quad_words, first, quads, groups, turn, .. } = *part;
     let filter = match (kernel, stride) {
         (3, 1) => ofa_filter_3_1,
         (3, _) => ofa_filter_3_2,
@@ -156,18 +162,27 @@ pub(crate) fn filter(stride: usize, ring: &[u32], tables: &Tables, zero: i8, gro
         (_, 1) => ofa_filter_7_1,
         _ => ofa_filter_7_2,
     };
-    let quads = ((4 * groups - 1) * stride + kernel).div_ceil(4);
-    assert!((1..=LINE / 4).contains(&groups) && ring.len() >= quads * 8 * kernel);
+    if groups == 0 || quads == 0 {
+        return;
+    }
+    let fours = ((4 * groups - 1) * stride + kernel).div_ceil(4);
+    assert!(ring.len() >= (quads - 1) * quad_words + fours * 8 * kernel && tile.len() >= 8 * quads * groups);
+    assert!(turn < kernel && quad_words >= 8 * kernel);
+    let (channels, taps) = (&weights.channels[4 * first..], &weights.taps[4 * first * kernel * kernel..]);
+    assert!(channels.len() >= 4 * quads && taps.len() >= 4 * quads * kernel * kernel);
     let job = FilterJob {
         ring: ring.as_ptr(),
-        taps: tables.rows(0).as_ptr(),
-        taps_step: Tables::STEP_BYTES,
-        channels: tables.channels.as_ptr(),
-        zero: zero.into(),
+        taps: taps.as_ptr(),
+        channels: channels.as_ptr(),
+        tile: tile.as_mut_ptr(),
+        skip: 32 * quads - 16,
         groups,
-        line: line.as_mut_ptr(),
+        quads,
+        next: 4 * quad_words - 32 * kernel,
+        zero: zero.into(),
+        turn,
     };
-    // SAFETY: it reads the quads that the outputs' windows touch, counted above, `kernel × (kernel − 1)` words of each
-    // of four tables, which lie that far apart, and four channels; it writes 4 × groups words of the line.
+    // SAFETY: it reads the values that the outputs' windows touch, counted above, `kernel²` taps and one channel for
+    // each channel, and writes halves of 4 × groups words of each pair of channels, 8 × quads words for a group.
     unsafe { filter(&job) };
 }

@@ -10,16 +10,9 @@
 //! Values are counted from the row's padding on, so output x has its window at value `x · stride`.
 
 use super::arch::{self, pair};
+use super::matrix::{self, CHUNK_PAIRS};
 use crate::plan::quads;
-use crate::quant::Channel;
 use crate::stream::Filter;
-use crate::weights::Weights;
-
-/// Outputs of four channels that are made at a time.
-pub(crate) const LINE: usize = 16;
-
-/// The largest kernel that has code of its own.
-const LARGEST: usize = 7;
 
 /// The ring of a filter that has code of its own.
 #[derive(Clone, Copy, Debug)]
@@ -45,14 +38,14 @@ impl Source<'_> {
         pixel.copied().unwrap_or(self.padding)
     }
 
-    /// Widens four channels, from `first` on, into slot `slot` of their part of a ring.
-    pub fn fill(&self, first: usize, slot: usize, ring: &mut [u32]) {
-        for (quad, ring) in ring.chunks_exact_mut(8 * self.kernel).enumerate() {
-            for (channel, ring) in ring.chunks_exact_mut(2 * self.kernel).enumerate() {
-                let value = |i: usize| self.value(quad * 4 + i, first + channel);
-                ring[2 * slot] = pair(value(0), value(1));
-                ring[2 * slot + 1] = pair(value(2), value(3));
-            }
+    /// Widens all channels into slot `slot` of a ring, which has `quad_words` for each four channels.
+    pub fn fill(&self, slot: usize, quad_words: usize, ring: &mut [u32]) {
+        for (i, ring) in ring.chunks_exact_mut(2 * self.kernel).enumerate() {
+            let quad = i * 2 * self.kernel / quad_words;
+            let (four, channel) = ((i - quad * quad_words / (2 * self.kernel)) / 4, quad * 4 + i % 4);
+            let value = |i: usize| self.value(four * 4 + i, channel);
+            ring[2 * slot] = pair(value(0), value(1));
+            ring[2 * slot + 1] = pair(value(2), value(3));
         }
     }
 }
@@ -97,90 +90,52 @@ impl<'a> Rows<'a> {
 
     /// Takes a row of pixels into a slot.
     pub fn take(&self, slot: usize, row: &[i8], ring: &mut [u32]) {
-        for (quad, ring) in ring.chunks_exact_mut(self.quad_words()).enumerate() {
-            self.take_quad(slot, row, self.filter.weights.channels.len(), 4 * quad, ring);
-        }
-    }
-
-    /// Takes four channels of a row, from `first` on, of pixels with `channels` values.
-    pub fn take_quad(&self, slot: usize, row: &[i8], channels: usize, first: usize, ring: &mut [u32]) {
+        let channels = self.filter.weights.channels.len();
         let source = Source { row, channels, kernel: self.filter.kernel, padding: self.filter.padding };
-        arch::fill(&source, first, slot, ring);
+        arch::fill(&source, slot, self.quad_words(), ring);
     }
 
-    /// `count` outputs from `x` on, a multiple of 4, of four channels whose part of the ring this is, a word for each.
-    pub fn apply(&self, tables: &Tables, x: usize, count: usize, ring: &[u32], line: &mut [u32; LINE]) {
-        let from = x / 4 * self.filter.stride * 8 * self.filter.kernel;
-        arch::filter(self.filter.stride, &ring[from..], tables, self.filter.zero, count.div_ceil(4), line);
-    }
-
-    /// The parts of the ring of four channels each.
-    pub fn parts<'r>(&self, ring: &'r [u32]) -> impl Iterator<Item = &'r [u32]> {
-        ring.chunks_exact(self.quad_words())
-    }
-}
-
-/// Taps of four channels, widened to pairs: a row has (0, 1), (1, 2), (2, 3) and so on.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    pub kernel: usize,
-    pub channels: [Channel; 4],
-    words: [[u32; ROWS * (LARGEST - 1)]; 4],
-    /// The row for slot 0.
-    first: usize,
-}
-
-/// Rows of a table: those of a kernel, and once more all but the last, so that they can begin with any.
-const ROWS: usize = 2 * LARGEST - 1;
-
-impl Tables {
-    /// From one channel's rows to the next.
-    #[cfg(ofa_dsp)]
-    pub const STEP_BYTES: usize = ROWS * (LARGEST - 1) * 4;
-
-    pub const fn new(kernel: usize) -> Self {
-        let nothing = Channel { bias: 0, multiplier: 0 };
-        Self { kernel, channels: [nothing; 4], words: [[0; ROWS * (LARGEST - 1)]; 4], first: 0 }
-    }
-
-    /// Takes the taps of four channels for windows that begin in slot `turn`, and no others.
-    pub fn take(&mut self, weights: Weights<'_>, turn: usize) {
-        self.first = 0;
-        self.widen(weights, |row, kernel| {
-            let slot = row + turn;
-            [if slot < kernel { slot } else { slot - kernel }; 2]
-        });
-    }
-
-    /// Takes the taps of four channels for windows that [`turn`](Self::turn) as they like.
-    pub fn take_all(&mut self, weights: Weights<'_>) {
-        self.widen(weights, |row, kernel| [row, if row + 1 < kernel { row + kernel } else { row }]);
-        self.turn(0);
-    }
-
-    /// Windows begin in slot `turn`.
-    pub fn turn(&mut self, turn: usize) {
-        self.first = (self.kernel - turn) % self.kernel;
-    }
-
-    /// Writes each row of taps to two places.
-    fn widen(&mut self, weights: Weights<'_>, places: impl Fn(usize, usize) -> [usize; 2]) {
-        let kernel = self.kernel;
-        self.channels.copy_from_slice(&weights.channels[..4]);
-        for (table, taps) in self.words.iter_mut().zip(weights.taps.chunks_exact(kernel * kernel)) {
-            for (row, taps) in taps.chunks_exact(kernel).enumerate() {
-                for place in places(row, kernel) {
-                    let words = &mut table[place * (kernel - 1)..][..kernel - 1];
-                    for (word, taps) in words.iter_mut().zip(taps.windows(2)) {
-                        *word = pair(taps[0] as i8, taps[1] as i8);
-                    }
-                }
+    /// `count` outputs of row `y` from `x` on, a multiple of 4, of all channels into a tile.
+    pub fn apply(&self, y: usize, x: usize, count: usize, ring: &[u32], tile: &mut [u32]) {
+        let Filter { kernel, stride, weights, .. } = *self.filter;
+        let (depth, groups) = (weights.channels.len(), count.div_ceil(4));
+        for first in (0..self.channel_quads()).step_by(CHUNK_QUADS) {
+            let quads = (self.channel_quads() - first).min(CHUNK_QUADS);
+            let part = Part {
+                filter: self.filter,
+                ring: &ring[first * self.quad_words() + x / 4 * stride * 8 * kernel..],
+                quad_words: self.quad_words(),
+                first,
+                quads,
+                groups,
+                turn: y * stride % kernel,
+            };
+            if count > 1 {
+                arch::filter(&part, &mut tile[matrix::at(groups, depth, 0, 2 * first)..]);
+                continue;
             }
+            let mut group = [0; 8 * CHUNK_QUADS];
+            arch::filter(&part, &mut group);
+            let pairs = group[..8 * quads].chunks_exact(4).zip(&mut tile[2 * first..]);
+            pairs.for_each(|(pixels, pair)| *pair = pixels[0]);
         }
     }
+}
 
-    /// A channel's pairs, from the row for slot 0 on.
-    pub fn rows(&self, channel: usize) -> &[u32] {
-        &self.words[channel][self.first * (self.kernel - 1)..][..self.kernel * (self.kernel - 1)]
-    }
+/// Quads of channels whose outputs lie in one chunk of a tile.
+const CHUNK_QUADS: usize = CHUNK_PAIRS / 2;
+
+/// A part of a row's outputs: `groups` of four pixels, `quads` of four channels from quad `first` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub filter: &'a Filter<'a>,
+    /// From the first window of the first channel on.
+    pub ring: &'a [u32],
+    /// From four channels to the next.
+    pub quad_words: usize,
+    pub first: usize,
+    pub quads: usize,
+    pub groups: usize,
+    /// The slot in which windows begin.
+    pub turn: usize,
 }

@@ -112,23 +112,6 @@ pub(super) fn load_windows(
     }
 }
 
-/// Takes four channels of `count` pixels, a word each, as inputs `4 × quad` to `4 × quad + 3` of `depth`.
-pub(super) fn load_quad(line: &[u32], quad: usize, count: usize, depth: usize, tile: &mut [u32]) {
-    if count == 1 {
-        tile[2 * quad] = sxtb16(line[0]);
-        tile[2 * quad + 1] = sxtb16_ror_8(line[0]);
-        return;
-    }
-    let groups = count.div_ceil(4);
-    for (group, line) in line.as_chunks::<4>().0[..groups].iter().enumerate() {
-        let words = &mut tile[at(groups, depth, group, 2 * quad)..][..8];
-        for (lane, &word) in line.iter().enumerate() {
-            words[lane] = sxtb16(word);
-            words[4 + lane] = sxtb16_ror_8(word);
-        }
-    }
-}
-
 /// The outputs of the `count` pixels of a tile.
 pub(super) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], tile: &[u32]) {
     let channels = matrix.weights.channels.len();

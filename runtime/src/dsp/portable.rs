@@ -1,9 +1,9 @@
 //! The core's instructions and assembly in plain Rust, bit for bit.
 
-use super::filter::{LINE, Source, Tables};
+use super::filter::{Part, Source};
 use super::matrix::{at, pairs};
-use crate::quant::{Channel, narrow};
-use crate::stream::Matrix;
+use crate::quant::narrow;
+use crate::stream::{Filter, Matrix};
 
 /// Bytes 0 and 2 of a word, sign-extended to int16.
 #[inline(always)]
@@ -64,36 +64,38 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     }
 }
 
-/// Widens four channels of a row, from `first` on, into slot `slot` of their part of a ring that began as padding.
-pub(crate) fn fill(source: &Source<'_>, first: usize, slot: usize, ring: &mut [u32]) {
-    source.fill(first, slot, ring);
+/// Widens a row into slot `slot` of a ring that began as padding and has `quad_words` for each four channels.
+pub(crate) fn fill(source: &Source<'_>, slot: usize, quad_words: usize, ring: &mut [u32]) {
+    source.fill(slot, quad_words, ring);
 }
 
-/// Four channels of `groups` times four outputs, whose windows begin in the first word of the ring.
-pub(crate) fn filter(stride: usize, ring: &[u32], tables: &Tables, zero: i8, groups: usize, line: &mut [u32; LINE]) {
-    let kernel = tables.kernel;
-    for (i, out) in line[..groups * 4].iter_mut().enumerate() {
-        let value = |c: usize| {
-            let half = i % 4 * stride;
-            let sum = (0..kernel).fold(tables.channels[c].bias, |sum, slot| {
-                let table = &tables.rows(c)[slot * (kernel - 1)..];
-                let word = |j: usize| {
-                    let quad = i / 4 * stride + j / 2;
-                    ring[(quad * 4 + c) * 2 * kernel + 2 * slot + j % 2]
-                };
-                let (even, odd) = (|j: usize| table[2 * j], |j: usize| table[2 * j + 1]);
-                let last = kernel / 2;
-                if half % 2 == 0 {
-                    let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), even(j), sum));
-                    smlad(word(half / 2 + last) & 0xFFFF, odd(last - 1) >> 16, sum)
-                } else {
-                    let sum = smlad(word(half / 2) >> 16, even(0) & 0xFFFF, sum);
-                    (0..last).fold(sum, |sum, j| smlad(word(half / 2 + 1 + j), odd(j), sum))
-                }
-            });
-            let channel: &Channel = &tables.channels[c];
-            narrow(channel.scaled(sum), zero) as u8
-        };
-        *out = u32::from_le_bytes([value(0), value(1), value(2), value(3)]);
+/// The outputs of a part, into a chunk of a tile.
+pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
+    let Filter { kernel, stride, weights, zero, .. } = *part.filter;
+    for (i, half) in (0..part.quads * part.groups * 16).map(|i| (i, i % 4 * stride)) {
+        let (group, quad, c) = (i / 4 % part.groups, i / 4 / part.groups / 4, i / 4 / part.groups % 4);
+        let channel = 4 * (part.first + quad) + c;
+        let taps = &weights.taps[channel * kernel * kernel..][..kernel * kernel];
+        let sum = (0..kernel).fold(weights.channels[channel].bias, |sum, slot| {
+            let row = &taps[(slot + kernel - part.turn) % kernel * kernel..][..kernel];
+            let tap = |i: usize| row[i] as i8;
+            let word = |j: usize| {
+                let four = group * stride + j / 2;
+                part.ring[quad * part.quad_words + (four * 4 + c) * 2 * kernel + 2 * slot + j % 2]
+            };
+            let last = kernel / 2;
+            if half % 2 == 0 {
+                let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), pair(tap(2 * j), tap(2 * j + 1)), sum));
+                smlad(word(half / 2 + last) & 0xFFFF, pair(tap(kernel - 1), 0), sum)
+            } else {
+                let sum = smlad(word(half / 2) >> 16, pair(tap(0), 0), sum);
+                (0..last).fold(sum, |sum, j| {
+                    smlad(word(half / 2 + 1 + j), pair(tap(2 * j + 1), tap(2 * j + 2)), sum)
+                })
+            }
+        });
+        let value = u32::from(i16::from(narrow(weights.channels[channel].scaled(sum), zero)) as u16);
+        let word = &mut tile[(group * 2 * part.quads + 2 * quad + c % 2) * 4 + i % 4];
+        *word = if c < 2 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
     }
 }

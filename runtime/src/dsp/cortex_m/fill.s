@@ -1,9 +1,9 @@
-@ Rows of int8 into a ring of pairs of int16, four channels at a time.
+@ A row of int8 into a ring of pairs of int16, four channels at a time.
 @
-@ void ofa_fill_K(const int8_t *row, size_t channels, uint32_t *slot, size_t pixels, uint32_t padding):
-@ `row` is the first of the four channels of the first pixel, `slot` the slot's place for the first values of the first
-@ channel, `padding` a word of padding. There are three pixels or more. What lies behind the last pixel's group of four
-@ is not written.
+@ void ofa_fill_K(const int8_t *row, size_t channels, uint32_t *slot, size_t pixels, uint32_t padding, size_t next):
+@ `slot` is the slot's place for the first values of the first channel, `padding` a word of padding, `next` the bytes
+@ from where the pixels of four channels end to where those of the next begin. There are three pixels or more, and four
+@ channels or a multiple. Of a row's padding, only what shares a group of four values with pixels is written.
 
         .syntax unified
         .thumb
@@ -35,9 +35,12 @@
         .global ofa_fill_\k
         .type ofa_fill_\k, %function
 ofa_fill_\k:
-        push    {r4-r11, lr}
-        ldr     lr, [sp, #36]
+        push    {r0, r1, r3-r11, lr}
         add     r12, r1, r1, lsl #1
+        ldr     lr, [sp, #48]
+        add     r4, r0, r1
+        str     r4, [sp, #48]                   @ where the first pixel ends
+0:
         @ Half a window of padding, then pixels.
         .if \k == 3
         mov     r4, lr
@@ -85,7 +88,17 @@ ofa_fill_\k:
         it      hi
         ldrhi   r6, [r0, r1, lsl #1]
         FILL_QUAD \k
-3:      pop     {r4-r11, pc}
+3:      ldr     r4, [sp, #52]
+        add     r2, r4
+        ldrd    r0, r1, [sp]
+        ldr     r3, [sp, #8]
+        adds    r0, #4
+        str     r0, [sp]
+        ldr     r4, [sp, #48]
+        cmp     r0, r4
+        bne.w   0b
+        add     sp, #12
+        pop     {r4-r11, pc}
         .size ofa_fill_\k, . - ofa_fill_\k
         .endm
 

@@ -1,27 +1,32 @@
-@ Depthwise convolutions of rows in a ring: four channels, one after the other, four outputs at a time.
+@ Depthwise convolutions of rows in a ring, one channel after the other, four outputs at a time, into a tile.
 @
-@ void ofa_filter_K_S(const Job *job): kernel K, stride S. The job's words: ring, taps, bytes from one channel's taps to
-@ the next, channels, zero point, groups of four outputs, line.
+@ void ofa_filter_K_S(Job *job): kernel K, stride S. The job's words: ring, taps, channels, tile, bytes from one group
+@ of a channel's four outputs to the next less 16, count of groups, count of quads of channels, bytes from one quad's ring
+@ to the next less those of four channels, zero point, and the slot in which the windows begin. Channels 0 and 2 of a
+@ quad share the words of the first pair in the tile, 1 and 3 those of the second.
 @
 @ r0–r3: sums. r4–r8: pairs of inputs of one row, a0, a1 and so on. r9, r10: two pairs of taps, (2j, 2j + 1) and
 @ (2j + 1, 2j + 2); the first tap is the lower half of the first pair, the last tap the upper half of the last.
-@ r11: ring, r12: bias, lr: line.
+@ r11: ring, r12: bias, lr: tile.
 
         .syntax unified
         .thumb
 
-        .equ F_TABLE, 0         @ taps of the channel, 42 words at most
+        .equ F_TABLE, 0         @ taps of the channel, row by row as their slots lie: 42 words at most
         .equ F_MULTIPLIER, 168
         .equ F_ZERO, 172
-        .equ F_END, 176
-        .equ F_RING, 180
-        .equ F_TAPS, 184
-        .equ F_TAPS_STEP, 188
-        .equ F_CHANNELS, 192
-        .equ F_LINE, 196
-        .equ F_COUNT, 200
-        .equ F_BYTES, 204
-        .equ F_FRAME, 208
+        .equ F_END, 176         @ of the channel's ring
+        .equ F_SKIP, 180
+        .equ F_RING, 184
+        .equ F_TILE, 188
+        .equ F_TAPS, 192
+        .equ F_CHANNELS, 196
+        .equ F_COUNT, 200       @ channels of the quad that are left
+        .equ F_QUADS, 204
+        .equ F_BYTES, 208       @ of ring that a channel's groups take
+        .equ F_NEXT, 212
+        .equ F_FIRST, 216       @ where the first row of taps goes
+        .equ F_FRAME, 224
 
         @ A pair of taps for outputs one value apart, whose inputs are a, b and c; `start` is where the sums begin.
         .macro  TAPS_1 a, b, c, first, last, start=no
@@ -148,6 +153,38 @@
         .endif
         .endm
 
+        @ Row after row of taps, from r0 on, to the table at r9, which wraps at r10.
+        .macro  TAPS k
+        ldrsb   r1, [r0], #1
+        ldrsb   r2, [r0], #1
+        ldrsb   r3, [r0], #1
+        pkhbt   r1, r1, r2, lsl #16
+        pkhbt   r2, r2, r3, lsl #16
+        strd    r1, r2, [r9], #8
+        .if \k > 3
+        ldrsb   r4, [r0], #1
+        ldrsb   r5, [r0], #1
+        pkhbt   r3, r3, r4, lsl #16
+        pkhbt   r4, r4, r5, lsl #16
+        strd    r3, r4, [r9], #8
+        .endif
+        .if \k > 5
+        ldrsb   r6, [r0], #1
+        ldrsb   r7, [r0], #1
+        pkhbt   r5, r5, r6, lsl #16
+        pkhbt   r6, r6, r7, lsl #16
+        strd    r5, r6, [r9], #8
+        .endif
+        .endm
+
+        @ The four outputs of a group, narrowed.
+        .macro  NARROW m, z
+        smmlar  r0, r0, \m, \z
+        smmlar  r1, r1, \m, \z
+        smmlar  r2, r2, \m, \z
+        smmlar  r3, r3, \m, \z
+        .endm
+
         .macro  FILTER k, stride
         .section .text.ofa_filter_\k\()_\stride, "ax", %progbits
         .balign 4
@@ -156,76 +193,89 @@
 ofa_filter_\k\()_\stride:
         push    {r4-r11, lr}
         sub     sp, #F_FRAME
-        ldm     r0, {r1-r7}
+        ldm     r0, {r1-r10}
         str     r1, [sp, #F_RING]
         strd    r2, r3, [sp, #F_TAPS]
-        strd    r4, r7, [sp, #F_CHANNELS]
-        str     r5, [sp, #F_ZERO]
+        str     r4, [sp, #F_TILE]
+        str     r5, [sp, #F_SKIP]
+        str     r7, [sp, #F_QUADS]
+        str     r8, [sp, #F_NEXT]
+        str     r9, [sp, #F_ZERO]
         mov     r8, #32 * \k * \stride
         mul     r8, r6, r8
-        mov     r9, #4
-        strd    r9, r8, [sp, #F_COUNT]
+        str     r8, [sp, #F_BYTES]
+        mov     r8, #4 * (\k - 1)
+        mul     r8, r10, r8
+        add     r8, sp, r8
+        str     r8, [sp, #F_FIRST]
+        movs    r0, #4
 
-1:      ldr     r11, [sp, #F_RING]
-        ldr     r8, [sp, #F_BYTES]
-        add     r8, r11
-        add     r9, r11, #8 * \k
-        strd    r8, r9, [sp, #F_END]
-        ldrd    r8, r9, [sp, #F_TAPS]
-        add     r9, r8
-        str     r9, [sp, #F_TAPS]
-        .if \k == 3
-        ldm     r8, {r0-r5}
-        stm     sp, {r0-r5}
+1:      str     r0, [sp, #F_COUNT]
+        ldr     r0, [sp, #F_TAPS]
+        ldr     r9, [sp, #F_FIRST]
+        add     r10, sp, #4 * \k * (\k - 1)
+        .rept   \k - 1
+        TAPS    \k
+        cmp     r9, r10
+        it      eq
+        moveq   r9, sp
+        .endr
+        TAPS    \k
+        ldr     r1, [sp, #F_CHANNELS]
+        .if \k * \stride == 3
+        ldrd    r12, r7, [r1], #8
+        ldr     r8, [sp, #F_ZERO]
         .else
-        mov     r9, sp
-        ldm     r8!, {r0-r7}
-        stm     r9!, {r0-r7}
-        ldm     r8!, {r0-r7}
-        stm     r9!, {r0-r7}
-        .if \k == 5
-        ldm     r8, {r0-r3}
-        stm     r9, {r0-r3}
-        .else
-        ldm     r8!, {r0-r7}
-        stm     r9!, {r0-r7}
-        ldm     r8!, {r0-r7}
-        stm     r9!, {r0-r7}
-        ldm     r8!, {r0-r7}
-        stm     r9!, {r0-r7}
-        ldm     r8, {r0-r1}
-        stm     r9, {r0-r1}
+        ldrd    r12, r2, [r1], #8
+        str     r2, [sp, #F_MULTIPLIER]
         .endif
-        .endif
-        ldr     r8, [sp, #F_CHANNELS]
-        ldrd    r12, r9, [r8], #8
-        str     r8, [sp, #F_CHANNELS]
-        str     r9, [sp, #F_MULTIPLIER]
-        ldr     lr, [sp, #F_LINE]
-        add     r8, lr, #1
-        str     r8, [sp, #F_LINE]
+        strd    r0, r1, [sp, #F_TAPS]
+        ldrd    r11, lr, [sp, #F_RING]
+        ldr     r0, [sp, #F_BYTES]
+        add     r0, r11
+        str     r0, [sp, #F_END]
 
 2:      ROWS    \k, \stride
+        .if \k * \stride == 3
+        NARROW  r7, r8
+        .else
         ldrd    r4, r5, [sp, #F_MULTIPLIER]
-        smmlar  r0, r0, r4, r5
-        smmlar  r1, r1, r4, r5
-        smmlar  r2, r2, r4, r5
-        smmlar  r3, r3, r4, r5
+        NARROW  r4, r5
+        .endif
+        ldrd    r4, r5, [sp, #F_END]
         ssat    r0, #8, r0
         ssat    r1, #8, r1
         ssat    r2, #8, r2
         ssat    r3, #8, r3
-        strb    r0, [lr], #4
-        strb    r1, [lr], #4
-        strb    r2, [lr], #4
-        strb    r3, [lr], #4
+        strh    r0, [lr], #4
+        strh    r1, [lr], #4
+        strh    r2, [lr], #4
+        strh    r3, [lr], #4
+        add     lr, r5
         add     r11, #32 * \k * \stride
-        ldr     r4, [sp, #F_END]
         cmp     r11, r4
         bne.w   2b
-        ldr     r4, [sp, #F_COUNT]
-        subs    r4, #1
-        str     r4, [sp, #F_COUNT]
+
+        ldr     r0, [sp, #F_COUNT]
+        ldrd    r1, r2, [sp, #F_RING]
+        adds    r1, #8 * \k
+        subs    r0, #1
+        beq     3f
+        @ Channel 1: the next pair. 2: back to the first, upper halves. 3: the next pair.
+        lsls    r3, r0, #31
+        ite     mi
+        addmi   r2, #16
+        subpl   r2, #14
+        strd    r1, r2, [sp, #F_RING]
+        b       1b
+3:      ldr     r0, [sp, #F_NEXT]
+        add     r1, r0
+        adds    r2, #14
+        strd    r1, r2, [sp, #F_RING]
+        ldr     r1, [sp, #F_QUADS]
+        movs    r0, #4
+        subs    r1, #1
+        str     r1, [sp, #F_QUADS]
         bne.w   1b
         add     sp, #F_FRAME
         pop     {r4-r11, pc}

@@ -24,26 +24,32 @@
         .equ SUMS_IN, 28        @ where a group's sums begin
         .equ SUMS_OUT, 32       @ where they go
         .equ END, 36            @ of the groups in the tile
-        .equ TILE, 40           @ this chunk
-        .equ TAPS, 44
-        .equ CHANNELS, 48
-        .equ REMAIN, 52         @ pairs after this chunk
-        .equ COUNT, 56          @ channel pairs
-        .equ SAVED, 60
-        .equ TILE0, 64          @ the job: tile, taps, channels, output,
-        .equ OUTPUT, 76
-        .equ STEP0, 80
-        .equ PAIRS, 84          @ pairs of inputs
-        .equ COUNT0, 88         @ pairs of channels
-        .equ GROUPS, 92         @ whole groups of pixels
-        .equ REST, 96           @ pixels of the last group, if it is not whole
-        .equ ZERO0, 100
-        .equ ODD, 104           @ whether the last pair of inputs is one input
-        .equ RESIDUAL, 108      @ its multiplier
-        .equ CONSTANT, 112      @ 64 bits that a residual's sum starts with
-        .equ BIAS, 128          @ both biases, four times each
-        .equ SUMS, 160          @ eight groups of eight
-        .equ FRAME, 416
+        .equ TAPS, 40
+        .equ CHANNELS, 44
+        .equ LEFT, 48           @ chunks before the last
+        .equ COUNT, 52          @ channel pairs
+        .equ SAVED, 56
+        .equ LAST_UNPACK, 60    @ of the last chunk, for all channels: where its taps are unpacked,
+        .equ LAST_TAIL, 64      @ its very last pair,
+        .equ LAST_ENTRY, 68
+        .equ LAST_AFTER, 72
+        .equ LAST_BYTES, 76     @ of its whole groups in the tile
+        .equ CHUNKS, 80         @ chunks before the last
+        .equ CHUNK_BYTES, 84    @ of all groups of such a chunk
+        .equ TILE0, 88          @ the job: tile, taps, channels, output,
+        .equ OUTPUT, 100
+        .equ STEP0, 104
+        .equ PAIRS, 108         @ pairs of inputs
+        .equ COUNT0, 112        @ pairs of channels
+        .equ GROUPS, 116        @ whole groups of pixels
+        .equ REST, 120          @ pixels of the last group, if it is not whole
+        .equ ZERO0, 124
+        .equ ODD, 128           @ whether the last pair of inputs is one input
+        .equ RESIDUAL, 132      @ its multiplier
+        .equ CONSTANT, 136      @ 64 bits that a residual's sum starts with
+        .equ BIAS, 144          @ both biases, four times each
+        .equ SUMS, 176          @ eight groups of eight
+        .equ FRAME, 432
 
         @ A word of taps: a pair of each of both channels.
         .macro  UNPACK a, b
@@ -86,6 +92,44 @@ ofa_multiply:
         ldr     r0, [sp, #ZERO0]
         str     r0, [sp, #ZERO]
 
+        @ The last chunk has r1 pairs, r2 less than 16; r3 chunks come before it.
+        ldr     r0, [sp, #PAIRS]
+        subs    r0, #1
+        lsrs    r3, r0, #4
+        and     r1, r0, #15
+        adds    r1, #1
+        rsb     r2, r1, #16
+        str     r3, [sp, #CHUNKS]
+        adr.w   r4, .Lmultiply_unpack + 1
+        add     r4, r4, r2, lsl #4
+        adr.w   r5, .Lmultiply_whole_pair + 1
+        ldr     r6, [sp, #ODD]
+        cbz     r6, 1f
+        adr.w   r5, .Lmultiply_half_pair + 1
+1:      strd    r4, r5, [sp, #LAST_UNPACK]
+        adr.w   r4, .Lmultiply_pairs + 1
+        movs    r5, #44
+        mla     r4, r2, r5, r4
+        str     r4, [sp, #LAST_ENTRY]
+        ldr     r6, [sp, #RESIDUAL]
+        cbnz    r6, 2f
+        adr.w   r5, .Lmultiply_narrow + 1
+        cbz     r3, 3f
+        adr.w   r5, .Lmultiply_tail + 1
+        b       3f
+2:      adr.w   r5, .Lmultiply_add + 1
+        cbz     r3, 3f
+        adr.w   r5, .Lmultiply_add_tail + 1
+3:      ldr     r4, [sp, #GROUPS]
+        mul     r6, r1, r4
+        lsls    r6, r6, #4
+        strd    r5, r6, [sp, #LAST_AFTER]
+        ldr     r5, [sp, #REST]
+        cbz     r5, 4f
+        adds    r4, #1
+4:      lsls    r4, r4, #8
+        str     r4, [sp, #CHUNK_BYTES]
+
 .Lmultiply_channels:
         ldr     r12, [sp, #CHANNELS]
         ldm     r12!, {r0-r3}                   @ bias, multiplier, bias, multiplier
@@ -95,28 +139,48 @@ ofa_multiply:
         strd    r0, r0, [sp, #BIAS + 8]
         strd    r2, r2, [sp, #BIAS + 16]
         strd    r2, r2, [sp, #BIAS + 24]
-        ldr     r0, [sp, #OUTPUT]
-        str     r0, [sp, #OUT]
-        adds    r0, #2
-        str     r0, [sp, #OUTPUT]
-        ldr     r0, [sp, #TILE0]
-        str     r0, [sp, #TILE]
-        ldr     r4, [sp, #PAIRS]
-        add     r9, sp, #BIAS                   @ r9: where the sums begin
-
-.Lmultiply_chunk:
-        @ r4: pairs to go. r5: those of this chunk. Taps go to the last registers, so that both lists below end alike.
-        movs    r5, #16
-        cmp     r4, r5
-        it      lo
-        movlo   r5, r4
-        subs    r4, r4, r5
-        str     r4, [sp, #REMAIN]
+        ldr     r4, [sp, #OUTPUT]
+        str     r4, [sp, #OUT]
+        adds    r4, #2
+        str     r4, [sp, #OUTPUT]
         ldr     r0, [sp, #TAPS]
-        rsb     r6, r5, #16
-        adr.w   r7, .Lmultiply_unpack
-        add     r7, r7, r6, lsl #4
-        mov     pc, r7
+        ldr     lr, [sp, #TILE0]
+        add     r9, sp, #BIAS
+        ldr     r4, [sp, #CHUNKS]
+        cmp     r4, #0
+        beq     .Lmultiply_last
+        adr.w   r7, .Lmultiply_head + 1
+
+.Lmultiply_chunk:                               @ r4: chunks before the last, r7: what follows, r9: where sums begin
+        UNPACK  s0, s1
+        UNPACK  s2, s3
+        UNPACK  s4, s5
+        UNPACK  s6, s7
+        UNPACK  s8, s9
+        UNPACK  s10, s11
+        UNPACK  s12, s13
+        UNPACK  s14, s15
+        UNPACK  s16, s17
+        UNPACK  s18, s19
+        UNPACK  s20, s21
+        UNPACK  s22, s23
+        UNPACK  s24, s25
+        UNPACK  s26, s27
+        UNPACK  s28, s29
+        UNPACK  s30, s31
+        str     r0, [sp, #TAPS]
+        add     r8, sp, #SUMS
+        strd    r9, r8, [sp, #SUMS_IN]
+        adr.w   r6, .Lmultiply_pairs + 1
+        strd    r6, r7, [sp, #ENTRY]
+        ldr     r5, [sp, #CHUNK_BYTES]
+        add     r5, lr
+        str     r5, [sp, #END]
+        str     r4, [sp, #LEFT]
+        b       .Lmultiply_group
+
+.Lmultiply_last:
+        ldr     pc, [sp, #LAST_UNPACK]
         .balign 4
 .Lmultiply_unpack:
         UNPACK  s0, s1
@@ -134,67 +198,26 @@ ofa_multiply:
         UNPACK  s24, s25
         UNPACK  s26, s27
         UNPACK  s28, s29
-        cmp     r4, #0
-        bne     1f
-        ldr     r1, [sp, #ODD]
-        cbz     r1, 1f
+        ldr     pc, [sp, #LAST_TAIL]
+        .balign 4
+.Lmultiply_half_pair:
         ldrh    r1, [r0], #2
-        b       2f
-1:      ldr     r1, [r0], #4
-2:      sxtb16  r2, r1
+        b       1f
+        .balign 4
+.Lmultiply_whole_pair:
+        ldr     r1, [r0], #4
+1:      sxtb16  r2, r1
         sxtb16  r3, r1, ror #8
         vmov    s30, s31, r2, r3
         str     r0, [sp, #TAPS]
-
-        adr.w   r7, .Lmultiply_pairs
-        mov     r8, #44
-        mla     r7, r6, r8, r7
-        adds    r7, #1
-        add     r8, sp, #SUMS
-        strd    r9, r8, [sp, #SUMS_IN]
-        add     r8, sp, #BIAS
-        ldr     r10, [sp, #GROUPS]
-        ldr     r11, [sp, #REST]
-        cbz     r4, .Lmultiply_last
-        @ All groups, whole or not, to sums in memory.
-        cmp     r11, #0
-        it      ne
-        addne   r10, #1
-        cmp     r8, r9
-        adr.w   r12, .Lmultiply_head + 1
-        it      eq
-        moveq   r8, r12
-        adr.w   r12, .Lmultiply_middle + 1
-        it      ne
-        movne   r8, r12
-        b       .Lmultiply_start
-.Lmultiply_last:
-        ldr     r12, [sp, #RESIDUAL]
-        cmp     r12, #0
-        bne     1f
-        cmp     r8, r9
-        adr.w   r12, .Lmultiply_narrow + 1
-        it      eq
-        moveq   r8, r12
-        adr.w   r12, .Lmultiply_tail + 1
-        it      ne
-        movne   r8, r12
-        b       .Lmultiply_start
-1:      adr.w   r12, .Lmultiply_add_tail + 1
-        cmp     r8, r9
-        it      ne
-        movne   r8, r12
-        adr.w   r12, .Lmultiply_add + 1
-        it      eq
-        moveq   r8, r12
-.Lmultiply_start:
-        strd    r7, r8, [sp, #ENTRY]
-        ldr     lr, [sp, #TILE]
-        lsls    r5, r5, #4
-        mla     r5, r10, r5, lr
+        str     r9, [sp, #SUMS_IN]
+        ldrd    r6, r7, [sp, #LAST_ENTRY]
+        strd    r6, r7, [sp, #ENTRY]
+        ldr     r5, [sp, #LAST_BYTES]
+        adds    r5, r5, lr
         str     r5, [sp, #END]
-        cmp     r10, #0
-        beq     .Lmultiply_rest
+        cmp     r5, lr
+        beq.w   .Lmultiply_rest
 
 .Lmultiply_group:
         ldr     r12, [sp, #SUMS_IN]
@@ -240,10 +263,13 @@ ofa_multiply:
         cmp     lr, r8
         bne     .Lmultiply_group
 .Lmultiply_next_chunk:
-        str     lr, [sp, #TILE]
-        ldr     r4, [sp, #REMAIN]
+        ldr     r0, [sp, #TAPS]
+        ldr     r4, [sp, #LEFT]
         add     r9, sp, #SUMS
-        b       .Lmultiply_chunk
+        adr.w   r7, .Lmultiply_middle + 1
+        subs    r4, #1
+        bne.w   .Lmultiply_chunk
+        b       .Lmultiply_last
 
         .macro  NARROW_BOTH
         mov     r8, sp
