@@ -30,7 +30,7 @@ pub(crate) enum Dsp {}
 impl Kernels for Dsp {
     fn load(depth: usize, pixels: &[i8], scratch: &mut [u32]) {
         match pixels.len() / depth {
-            1 => matrix::load_vector(pixels, scratch),
+            1 => matrix::load_vector(depth / 4 * 4, pixels, scratch),
             _ => matrix::load(depth, pixels, scratch),
         }
     }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::order::Order;
+
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
@@ -219,6 +221,12 @@ macro_rules! check {
 }
 
 impl Conv {
+    /// In which its taps lie.
+    pub(crate) const fn order(&self) -> Order {
+        let row = self.kernel as usize * self.input.channels as usize;
+        Order { depth: self.kernel as usize * row, row }
+    }
+
     /// The map it writes.
     pub const fn output(&self) -> Shape {
         self.input.strided(self.stride, self.channels)

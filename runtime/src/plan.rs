@@ -169,7 +169,7 @@ impl Layer {
                     let pixels = conv.input.height as usize * conv.input.width as usize;
                     return tile_bytes(min(pixels, CHUNK), depth);
                 }
-                column_bytes(depth) + tile_bytes(segment(conv.output().width), depth)
+                column_bytes(depth) + tile_bytes(window_segment(conv.output().width), depth)
             }
             Self::Block(block) => {
                 let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
@@ -210,10 +210,18 @@ pub const fn arena_bytes(steps: &[Step]) -> usize {
     most
 }
 
-/// Pixels of an output row that are made at a time: all of a short row, equal parts of a long one.
+/// Pixels of a block's output row that are made at a time: all of a short row, equal parts of a long one.
 pub(crate) const fn segment(width: u16) -> usize {
-    let width = width as usize;
-    if width <= SEGMENT { width } else { width.div_ceil(width.div_ceil(SEGMENT)).next_multiple_of(4) }
+    part(width as usize, SEGMENT)
+}
+
+/// The same for a convolution with a window.
+pub(crate) const fn window_segment(width: u16) -> usize {
+    part(width as usize, CHUNK)
+}
+
+const fn part(width: usize, most: usize) -> usize {
+    if width <= most { width } else { width.div_ceil(width.div_ceil(most)).next_multiple_of(4) }
 }
 
 /// Activations widened to pairs of int16, four pixels side by side.

@@ -2,7 +2,7 @@
 //! is compared with.
 
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool, Shape};
-use crate::order;
+use crate::order::Order;
 use crate::plan::Step;
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, narrow};
 use crate::weights::Weights;
@@ -54,7 +54,8 @@ pub(crate) fn floor(activation: Activation, zero: i8) -> i8 {
 
 fn conv(conv: &Conv, quant: &Quant, weights: Weights<'_>, input: &[i8], output: &mut [i8]) {
     let floor = floor(conv.activation, quant.output_zero);
-    let (channels, depth) = (weights.channels.len(), weights.taps.len() / weights.channels.len());
+    let channels = weights.channels.len();
+    let order = conv.order();
     let map = conv.output();
     for y in 0..map.height {
         for x in 0..map.width {
@@ -66,7 +67,7 @@ fn conv(conv: &Conv, quant: &Quant, weights: Weights<'_>, input: &[i8], output: 
                         for d in 0..conv.input.channels {
                             let at = window(conv.input, (y, x, d), (ky, kx), conv.kernel, conv.stride);
                             let value = at.map_or(quant.input_zero, |at| input[at]);
-                            sum = sum.wrapping_add(product(weights.taps[order::index(c, i, channels, depth)], value));
+                            sum = sum.wrapping_add(product(weights.taps[order.index(c, i, channels)], value));
                             i += 1;
                         }
                     }
@@ -99,9 +100,10 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], h
     let window = (block.kernel, block.stride);
     depthwise(block.expanded_map(), window, block.activation, &inside, filters, expanded, filtered);
     let (channels, depth) = (usize::from(block.channels), usize::from(block.expanded));
+    let order = Order { depth, row: depth };
     for (i, out) in output.iter_mut().enumerate() {
         let (pixel, c) = (&filtered[i / channels * depth..][..depth], i % channels);
-        let tap = |d| weights.taps[order::index(c, d, channels, depth)];
+        let tap = |d| weights.taps[order.index(c, d, channels)];
         let sum = pixel.iter().enumerate().fold(weights.channels[c].bias, |sum, (d, &value)| {
             sum.wrapping_add(product(tap(d), value))
         });

@@ -96,11 +96,11 @@ fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
         let (pair_taps, last_taps) = matrix.weights.taps.split_at(pairs.len() * 2 * matrix.depth);
         let (pair_outputs, last_output) = out.as_chunks_mut::<2>();
         for ((pair, taps), out) in pairs.iter().zip(pair_taps.chunks_exact(2 * matrix.depth)).zip(pair_outputs) {
-            let sums = two_sums([pair[0].bias, pair[1].bias], taps, pixel);
+            let sums = two_sums([pair[0].bias, pair[1].bias], taps, pixel.split_at(matrix.fours));
             *out = array::from_fn(|i| matrix.finish(&pair[i], sums[i], out[i]));
         }
         if let ([channel], [out]) = (last, last_output) {
-            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, pixel), *out);
+            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, pixel.split_at(matrix.fours)), *out);
         }
     }
 }
@@ -121,10 +121,9 @@ fn mac(sum: i32, tap: u8, value: i8) -> i32 {
 
 /// Σ tap · value of a pair of outputs, whose taps lie in the order of [`crate::pack`].
 #[inline(always)]
-fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], pixel: &[i8]) -> [i32; 2] {
-    let (fours, rest) = pixel.as_chunks::<4>();
-    let (eights, rest_taps) = taps.as_chunks::<8>();
-    for (values, taps) in fours.iter().zip(eights) {
+fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], (fours, rest): (&[i8], &[i8])) -> [i32; 2] {
+    let (four_taps, rest_taps) = taps.split_at(2 * fours.len());
+    for (values, taps) in fours.as_chunks::<4>().0.iter().zip(four_taps.as_chunks::<8>().0) {
         for (i, input) in [0, 2, 1, 3].into_iter().enumerate() {
             a = mac(a, taps[2 * i], values[input]);
             b = mac(b, taps[2 * i + 1], values[input]);
@@ -138,10 +137,10 @@ fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], pixel: &[i8]) -> [i32; 2] {
 }
 
 /// The same of the last of an odd number of outputs.
-fn one_sum(start: i32, taps: &[u8], pixel: &[i8]) -> i32 {
-    let (fours, rest) = pixel.as_chunks::<4>();
-    let (four_taps, rest_taps) = taps.as_chunks::<4>();
-    let sum = fours.iter().zip(four_taps).fold(start, |sum, (values, taps)| {
+fn one_sum(start: i32, taps: &[u8], (fours, rest): (&[i8], &[i8])) -> i32 {
+    let (four_taps, rest_taps) = taps.split_at(fours.len());
+    let fours = fours.as_chunks::<4>().0.iter().zip(four_taps.as_chunks::<4>().0);
+    let sum = fours.fold(start, |sum, (values, taps)| {
         [0, 2, 1, 3].into_iter().zip(taps).fold(sum, |sum, (input, &tap)| mac(sum, tap, values[input]))
     });
     rest.iter().zip(rest_taps).fold(sum, |sum, (&value, &tap)| mac(sum, tap, value))
@@ -153,23 +152,31 @@ impl Window<'_> {
         usize::from(self.conv.kernel).pow(2) * usize::from(self.conv.input.channels)
     }
 
-    /// The inputs of the window of output (y, x), row by row.
+    /// The inputs of the window of output (y, x), in the [order](crate::pack) of the taps but for the change of places
+    /// in each four: the fours of every row, then what is left of every row.
     pub fn gather(&self, y: usize, x: usize, input: &[i8], column: &mut [i8]) {
         let map = self.conv.input;
         let (kernel, stride) = (usize::from(self.conv.kernel), usize::from(self.conv.stride));
         let (depth, width) = (usize::from(map.channels), usize::from(map.width));
-        let (rows, columns) = (
-            Overlap::new(y, kernel, stride, usize::from(map.height)),
-            Overlap::new(x, kernel, stride, width),
-        );
+        let rows = Overlap::new(y, kernel, stride, usize::from(map.height));
+        let columns = Overlap::new(x, kernel, stride, width);
         if rows.len < kernel || columns.len < kernel {
             column.fill(self.padding);
         }
-        let lines = column.chunks_exact_mut(kernel * depth).skip(rows.skipped).take(rows.len);
-        for (i, line) in lines.enumerate() {
+        let fours = kernel * depth / 4 * 4;
+        let (in_fours, left) = column.split_at_mut(fours * kernel);
+        let start = columns.skipped * depth;
+        for i in 0..rows.len {
             let from = ((rows.start + i) * width + columns.start) * depth;
-            line[columns.skipped * depth..][..columns.len * depth]
-                .copy_from_slice(&input[from..][..columns.len * depth]);
+            let values = &input[from..][..columns.len * depth];
+            let row = rows.skipped + i;
+            let (fours_of, left_of) = (&mut in_fours[row * fours..][..fours], &mut left[row * (kernel * depth - fours)..]);
+            let inside = fours.saturating_sub(start).min(values.len());
+            let (in_fours, in_left) = values.split_at(inside);
+            if inside > 0 {
+                fours_of[start..][..inside].copy_from_slice(in_fours);
+            }
+            left_of[(start + inside).saturating_sub(fours)..][..in_left.len()].copy_from_slice(in_left);
         }
     }
 }

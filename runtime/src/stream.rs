@@ -7,7 +7,7 @@
 
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
-use crate::plan::{CHUNK, Place, Step, segment};
+use crate::plan::{CHUNK, Place, Step, window_segment};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual};
 use crate::reference::floor;
 use crate::weights::Weights;
@@ -18,6 +18,8 @@ pub(crate) struct Matrix<'a> {
     pub weights: Weights<'a>,
     /// Inputs of each output.
     pub depth: usize,
+    /// Those that lie in fours, which come first.
+    pub fours: usize,
     /// Zero point of the output.
     pub zero: i8,
     /// Smallest output.
@@ -30,7 +32,7 @@ impl<'a> Matrix<'a> {
     fn new(weights: Weights<'a>, activation: Activation, quant: &Quant) -> Self {
         let depth = weights.taps.len() / weights.channels.len();
         let floor = floor(activation, quant.output_zero);
-        Self { weights, depth, zero: quant.output_zero, floor, residual: None }
+        Self { weights, depth, fours: depth / 4 * 4, zero: quant.output_zero, floor, residual: None }
     }
 }
 
@@ -130,7 +132,7 @@ fn conv<K: Kernels>(
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let matrix = Matrix::new(weights, conv.activation, quant);
+    let matrix = Matrix { fours: conv.order().fours(), ..Matrix::new(weights, conv.activation, quant) };
     let (input, output) = (conv.input, conv.output());
     let channels = usize::from(conv.channels);
     if conv.kernel == 1 && conv.stride == 1 {
@@ -144,7 +146,7 @@ fn conv<K: Kernels>(
         return;
     }
     let window = Window { conv, padding: quant.input_zero };
-    let (width, segment) = (usize::from(output.width), segment(output.width));
+    let (width, segment) = (usize::from(output.width), window_segment(output.width));
     in_order(usize::from(output.height), place.descending, |y| {
         for x in (0..width).step_by(segment) {
             let count = segment.min(width - x);

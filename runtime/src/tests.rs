@@ -33,10 +33,12 @@ impl Problem {
         let rows: Vec<i8> = self.taps.iter().map(|&tap| tap as i8).collect();
         let mut packed = self.taps.clone();
         let mut matrix = |outputs: u16, from: usize, to: usize| {
-            pack(&rows[from..to], outputs.into(), &mut packed[from..to]);
+            if from < to {
+                pack(&rows[from..to], outputs.into(), (to - from) / usize::from(outputs), &mut packed[from..to]);
+            }
         };
         match self.step.layer {
-            Layer::Conv(conv) => matrix(conv.channels, 0, rows.len()),
+            Layer::Conv(conv) => pack(&rows, conv.channels.into(), conv.order().row, &mut packed),
             Layer::Linear(linear) => matrix(linear.outputs, 0, rows.len()),
             Layer::Block(block) => {
                 matrix(block.expanded, 0, block.expand_taps());

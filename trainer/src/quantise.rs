@@ -9,7 +9,7 @@ mod convolution;
 mod ranges;
 
 use anyhow::{Result, ensure};
-use runtime::{Activation, Block, Channel, Layer, Pool, Quant, Step};
+use runtime::{Activation, Block, Channel, Conv, Layer, Pool, Quant, Step};
 
 use crate::dataset::Images;
 use crate::files::Header;
@@ -40,9 +40,9 @@ pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
     for (i, (layer, parts)) in subnet.layers.iter().enumerate() {
         let mut next = || ranges.next().expect("a range for each map");
         match layer {
-            Layer::Conv(conv) if i == 0 => net.stem(layer, conv.activation, subnet, next()),
-            Layer::Conv(conv) => net.dense(layer, conv.activation, &parts[0], next()),
-            Layer::Linear(linear) => net.dense(layer, linear.activation, &parts[0], next()),
+            Layer::Conv(conv) if i == 0 => net.stem(layer, conv, subnet, next()),
+            Layer::Conv(conv) => net.dense(layer, conv.kernel, conv.activation, &parts[0], next()),
+            Layer::Linear(linear) => net.dense(layer, 1, linear.activation, &parts[0], next()),
             Layer::Block(block) => net.block(block, parts, &mut next),
             Layer::Pool(pool) => net.pool(pool, next()),
             Layer::Depthwise(_) => unreachable!("{}", subnet::NO_DEPTHWISE),
@@ -73,7 +73,7 @@ struct Net {
 
 impl Net {
     /// The first convolution: each channel's mean and deviation go into its weights and bias.
-    fn stem(&mut self, layer: &Layer, activation: Activation, subnet: &Subnet, range: Range) {
+    fn stem(&mut self, layer: &Layer, conv: &Conv, subnet: &Subnet, range: Range) {
         let (affine, normalisation) = (&subnet.layers[0].1[0], &subnet.normalisation);
         let channels = normalisation.mean.len();
         let ratio = |i: usize| normalisation.deviation[0] / normalisation.deviation[i % channels];
@@ -81,12 +81,12 @@ impl Net {
         let affine = Affine { weights, bias: affine.bias.clone() };
         let zeros = normalisation.mean.iter().map(|&mean| f64::from(mean) - 128.0).collect();
         let input = Input { scale: self.map.scale, zeros };
-        let output = self.matrix(&affine, &input, Target { range, activation, least: 0.0 });
+        let output = self.matrix(&affine, conv.kernel, &input, Target { range, activation: conv.activation, least: 0.0 });
         self.push(layer, output, 0);
     }
 
-    fn dense(&mut self, layer: &Layer, activation: Activation, affine: &Affine, range: Range) {
-        let output = self.matrix(affine, &self.map.into(), Target { range, activation, least: 0.0 });
+    fn dense(&mut self, layer: &Layer, kernel: u8, activation: Activation, affine: &Affine, range: Range) {
+        let output = self.matrix(affine, kernel, &self.map.into(), Target { range, activation, least: 0.0 });
         self.push(layer, output, 0);
     }
 
@@ -96,13 +96,13 @@ impl Net {
         let mut map = self.map;
         let mut target = || Target { range: next(), activation: block.activation, least: 0.0 };
         for affine in expand {
-            map = self.matrix(affine, &map.into(), target());
+            map = self.matrix(affine, 1, &map.into(), target());
         }
         map = self.filters(filters, &map.into(), target());
         // The input is added in units of 2⁻²⁴ of the output's scale.
         let least = if block.residual { least_scale(self.map.scale) } else { 0.0 };
         let target = Target { range: next(), activation: Activation::None, least };
-        let output = self.matrix(project, &map.into(), target);
+        let output = self.matrix(project, 1, &map.into(), target);
         let residual = if block.residual { fixed(f64::from(self.map.scale) / f64::from(output.scale), 24) } else { 0 };
         self.push(&Layer::Block(*block), output, residual);
     }
@@ -115,12 +115,14 @@ impl Net {
         self.push(&Layer::Pool(*pool), output, 0);
     }
 
-    /// Adds the weights of a matrix and returns the scale of what it writes.
-    fn matrix(&mut self, affine: &Affine, input: &Input, target: Target) -> Scale {
+    /// Adds the weights of a convolution with that kernel, or of a linear layer, and returns the scale of what it
+    /// writes.
+    fn matrix(&mut self, affine: &Affine, kernel: u8, input: &Input, target: Target) -> Scale {
         let Convolution { output, channels, taps } = Convolution::new(affine, input, target);
         let start = self.taps.len();
         self.taps.resize(start + taps.len(), 0);
-        runtime::pack(&taps, channels.len(), &mut self.taps[start..]);
+        let row = taps.len() / channels.len() / usize::from(kernel);
+        runtime::pack(&taps, channels.len(), row, &mut self.taps[start..]);
         self.channels.extend(channels);
         output
     }

@@ -5,17 +5,20 @@
 use core::arch::{asm, global_asm};
 
 use super::filter::{Part, Source};
-use super::matrix::pairs;
+use super::matrix::{Lines, pairs};
 use crate::quant::Channel;
 use crate::stream::{Filter, Matrix};
 
 global_asm!(include_str!("cortex_m/widen.s"), options(raw));
+global_asm!(include_str!("cortex_m/windows.s"), options(raw));
 global_asm!(include_str!("cortex_m/multiply.s"), options(raw));
 global_asm!(include_str!("cortex_m/fill.s"), options(raw));
 global_asm!(include_str!("cortex_m/filter.s"), options(raw));
 
 unsafe extern "C" {
     fn ofa_widen(pixels: *const i8, depth: usize, tile: *mut u32, quads: usize, groups: usize, skip: usize);
+    fn ofa_windows_1(job: &WindowsJob);
+    fn ofa_windows_3(job: &WindowsJob);
     fn ofa_multiply(job: &MultiplyJob);
     fn ofa_fill_3(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
     fn ofa_fill_5(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
@@ -65,6 +68,41 @@ pub(crate) fn widen(pixels: &[i8], depth: usize, quads: usize, groups: usize, ti
     // SAFETY: it reads 4 × quads values of each of 4 × groups pixels, and writes 8 × quads words for each group, as
     // many as the slices have; both are counted above.
     unsafe { ofa_widen(pixels.as_ptr(), depth, tile.as_mut_ptr(), quads, groups, 4 * skip) };
+}
+
+#[repr(C)]
+struct WindowsJob {
+    rows: [*const i8; 3],
+    steps: [usize; 3],
+    tile: *mut u32,
+    count: usize,
+    lanes: usize,
+    skip: usize,
+}
+
+pub(crate) fn windows(lines: &Lines<'_>, first: usize, count: usize, tile: &mut [u32]) {
+    let row = 3 * lines.channels;
+    let group_words = 4 * pairs(3 * row);
+    assert!(count > 0 && tile.len() >= (first + count).div_ceil(4) * group_words);
+    for (line, step) in lines.rows.iter().zip(lines.steps) {
+        assert!(line.len() >= (count - 1) * step + row);
+    }
+    let gather = match lines.channels {
+        1 => ofa_windows_1,
+        _ => ofa_windows_3,
+    };
+    let at = first / 4 * group_words + first % 4;
+    let job = WindowsJob {
+        rows: lines.rows.map(<[i8]>::as_ptr),
+        steps: lines.steps,
+        tile: tile[at..].as_mut_ptr(),
+        count,
+        lanes: 4 - first % 4,
+        skip: 4 * group_words - 16,
+    };
+    // SAFETY: it reads `row` values of each line at every step, and writes one lane of each pair of every window, all
+    // counted above.
+    unsafe { gather(&job) };
 }
 
 #[repr(C)]

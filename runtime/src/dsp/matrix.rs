@@ -12,6 +12,7 @@
 
 use super::arch::{self, pair, smlad, sxtb16, sxtb16_ror_8};
 use crate::memory::bytes;
+use crate::order::Order;
 use crate::plan::tile_bytes;
 use crate::stream::{Matrix, Window};
 
@@ -30,21 +31,21 @@ pub(crate) fn at(groups: usize, depth: usize, group: usize, pair: usize) -> usiz
     4 * (first * groups + chunk * group + pair - first)
 }
 
-/// The last inputs, which are no four, as one or two pairs.
-fn rest(values: &[i8]) -> [u32; 2] {
-    let value = |i: usize| values.get(i).copied().unwrap_or(0);
-    [pair(value(0), value(1)), pair(value(2), 0)]
+/// Inputs that are in no four, as pairs.
+fn left(values: &[i8]) -> impl Iterator<Item = u32> {
+    values.chunks(2).map(|values| pair(values[0], values.get(1).copied().unwrap_or(0)))
 }
 
 /// Takes pixels of `depth` values into a tile.
 pub(super) fn load(depth: usize, pixels: &[i8], tile: &mut [u32]) {
     let count = pixels.len() / depth;
-    load_groups(depth, depth, pixels, count, (0, count.div_ceil(4)), tile);
+    load_groups((depth, depth / 4 * 4), depth, pixels, count, (0, count.div_ceil(4)), tile);
 }
 
-/// Takes `count` pixels, `step` values apart, into a tile of `groups` from group `first` on.
+/// Takes `count` pixels of `depth` values, the first of them in `fours`, into a tile of `groups` from group `first` on.
+/// They lie `step` values apart.
 fn load_groups(
-    depth: usize,
+    (depth, fours): (usize, usize),
     step: usize,
     pixels: &[i8],
     count: usize,
@@ -52,43 +53,44 @@ fn load_groups(
     tile: &mut [u32],
 ) {
     let full = count / 4;
-    for start in (0..pairs(depth)).step_by(CHUNK_PAIRS) {
+    for start in (0..pairs(fours)).step_by(CHUNK_PAIRS) {
         let chunk = (pairs(depth) - start).min(CHUNK_PAIRS);
-        let quads = (depth / 4).saturating_sub(start / 2).min(CHUNK_PAIRS / 2);
-        let from = at(groups, depth, first, start);
-        if full > 0 && quads > 0 {
-            arch::widen(&pixels[2 * start..], step, quads, full, &mut tile[from..], 4 * chunk - 8 * quads);
+        let quads = (fours / 4 - start / 2).min(CHUNK_PAIRS / 2);
+        let tile = &mut tile[at(groups, depth, first, start)..];
+        if full > 0 {
+            arch::widen(&pixels[2 * start..], step, quads, full, tile, 4 * chunk - 8 * quads);
         }
-        for (pixel, values) in pixels.chunks(step).take(count).enumerate() {
-            let (group, lane) = (pixel / 4, pixel % 4);
-            let words = &mut tile[from + 4 * chunk * group..][..4 * chunk];
-            if group >= full {
-                for (quad, values) in values[2 * start..].as_chunks::<4>().0[..quads].iter().enumerate() {
-                    let word = u32::from_le_bytes(values.map(|value| value as u8));
-                    words[8 * quad + lane] = sxtb16(word);
-                    words[8 * quad + 4 + lane] = sxtb16_ror_8(word);
-                }
+        for (lane, values) in pixels.chunks(step).take(count).skip(4 * full).enumerate() {
+            let words = &mut tile[4 * chunk * full..];
+            for (quad, values) in values[2 * start..].as_chunks::<4>().0[..quads].iter().enumerate() {
+                let word = u32::from_le_bytes(values.map(|value| value as u8));
+                words[8 * quad + lane] = sxtb16(word);
+                words[8 * quad + 4 + lane] = sxtb16_ror_8(word);
             }
-            let tail = rest(&values[depth / 4 * 4..depth]);
-            for (i, word) in tail[..chunk - 2 * quads].iter().enumerate() {
-                words[4 * (2 * quads + i) + lane] = *word;
-            }
+        }
+    }
+    if fours == depth {
+        return;
+    }
+    for (pixel, values) in pixels.chunks(step).take(count).enumerate() {
+        for (i, word) in left(&values[fours..depth]).enumerate() {
+            tile[at(groups, depth, first + pixel / 4, fours / 2 + i) + pixel % 4] = word;
         }
     }
 }
 
-/// Takes a single pixel.
-pub(super) fn load_vector(values: &[i8], words: &mut [u32]) {
-    let (quads, tail) = values.as_chunks::<4>();
-    let (word_pairs, word_tail) = words.split_at_mut(2 * quads.len());
-    for (values, words) in quads.iter().zip(word_pairs.as_chunks_mut::<2>().0) {
+/// Takes a single pixel, the first of whose values lie in `fours`.
+pub(super) fn load_vector(fours: usize, values: &[i8], words: &mut [u32]) {
+    let (in_fours, rest) = values.split_at(fours);
+    let (word_pairs, words_left) = words.split_at_mut(fours / 2);
+    for (values, words) in in_fours.as_chunks::<4>().0.iter().zip(word_pairs.as_chunks_mut::<2>().0) {
         let word = u32::from_le_bytes(values.map(|value| value as u8));
         *words = [sxtb16(word), sxtb16_ror_8(word)];
     }
-    word_tail.iter_mut().zip(rest(tail)).take(pairs(tail.len())).for_each(|(word, tail)| *word = tail);
+    words_left.iter_mut().zip(left(rest)).for_each(|(word, pair)| *word = pair);
 }
 
-/// Takes the windows of `count` outputs.
+/// Takes the windows of `count` outputs of row `y` from `x` on.
 pub(super) fn load_windows(
     window: &Window<'_>,
     (y, x): (usize, usize),
@@ -96,8 +98,12 @@ pub(super) fn load_windows(
     input: &[i8],
     scratch: &mut [u32],
 ) {
-    let depth = window.depth();
+    let order = window.conv.order();
+    let Order { depth, .. } = order;
     let (tile, columns) = scratch.split_at_mut(tile_bytes(count, depth) / 4);
+    if count > 1 && window.conv.kernel == 3 && matches!(window.conv.input.channels, 1 | 3) {
+        return load_lines(window, (y, x), count, input, tile);
+    }
     let columns = bytes(columns);
     let step = depth.next_multiple_of(4);
     for (group, first) in (0..count).step_by(4).enumerate() {
@@ -106,9 +112,57 @@ pub(super) fn load_windows(
             window.gather(y, x + first + i, input, &mut column[..depth]);
         }
         match count {
-            1 => load_vector(&columns[..depth], tile),
-            _ => load_groups(depth, step, columns, pixels, (group, count.div_ceil(4)), tile),
+            1 => load_vector(order.fours(), &columns[..depth], tile),
+            _ => load_groups((depth, order.fours()), step, columns, pixels, (group, count.div_ceil(4)), tile),
         }
+    }
+}
+
+/// The three rows of windows of 3×3 pixels, from the first window on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines<'a> {
+    /// Of a pixel.
+    pub channels: usize,
+    pub rows: [&'a [i8]; 3],
+    /// From one window to the next.
+    pub steps: [usize; 3],
+}
+
+/// As [`load_windows`], for images.
+fn load_lines(window: &Window<'_>, (y, x): (usize, usize), count: usize, input: &[i8], tile: &mut [u32]) {
+    let map = window.conv.input;
+    let (channels, stride) = (usize::from(map.channels), usize::from(window.conv.stride));
+    let (height, width) = (usize::from(map.height), usize::from(map.width));
+    let padding = [window.padding; 3 * 3];
+    let row = |i: usize| {
+        let row = (y * stride + i).checked_sub(1).filter(|&row| row < height)?;
+        Some(&input[row * map.row()..][..map.row()])
+    };
+    let rows = [row(0), row(1), row(2)];
+    // Those that have all three columns, from `left` to `right`.
+    let left = usize::from(x == 0).min(count);
+    let right = (width.saturating_sub(2) / stride + 1).saturating_sub(x).clamp(left, count);
+    if left < right {
+        let lines = Lines {
+            channels,
+            rows: rows.map(|row| row.map_or(&padding[..], |row| &row[((x + left) * stride - 1) * channels..])),
+            steps: rows.map(|row| row.map_or(0, |_| stride * channels)),
+        };
+        arch::windows(&lines, left, right - left, tile);
+    }
+    for i in (0..left).chain(right..count) {
+        let mut edge = [padding; 3];
+        for (edge, row) in edge.iter_mut().zip(rows) {
+            let Some(row) = row else { continue };
+            for (pixel, values) in edge.chunks_exact_mut(channels).take(3).enumerate() {
+                let column = ((x + i) * stride + pixel).checked_sub(1).filter(|&column| column < width);
+                if let Some(column) = column {
+                    values.copy_from_slice(&row[column * channels..][..channels]);
+                }
+            }
+        }
+        let lines = Lines { channels, rows: [&edge[0], &edge[1], &edge[2]], steps: [0; 3] };
+        arch::windows(&lines, i, 1, tile);
     }
 }
 

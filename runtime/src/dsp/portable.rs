@@ -1,7 +1,7 @@
 //! The core's instructions and assembly in plain Rust, bit for bit.
 
 use super::filter::{Part, Source};
-use super::matrix::{at, pairs};
+use super::matrix::{Lines, at, pairs};
 use crate::quant::narrow;
 use crate::stream::{Filter, Matrix};
 
@@ -40,6 +40,23 @@ pub(crate) fn widen(pixels: &[i8], depth: usize, quads: usize, groups: usize, ti
             let (quad, odd, pixel) = (i / 8, i / 4 % 2, i % 4);
             let at = (group * 4 + pixel) * depth + quad * 4 + odd;
             *word = pair(pixels[at], pixels[at + 2]);
+        }
+    }
+}
+
+/// Takes `count` windows of three rows into a tile, from its window `first` on.
+pub(crate) fn windows(lines: &Lines<'_>, first: usize, count: usize, tile: &mut [u32]) {
+    let row = 3 * lines.channels;
+    let fours = row / 4 * 4;
+    for i in 0..count {
+        let value = |r: usize, at: usize| lines.rows[r][i * lines.steps[r] + at];
+        let in_fours = (0..3).flat_map(|r| (0..fours).map(move |at| (r, at / 4 * 4 + [0, 2, 1, 3][at % 4])));
+        let values = in_fours.chain((0..3).flat_map(|r| (fours..row).map(move |at| (r, at))));
+        let mut column = [0; 3 * 3 * 3 + 1];
+        column.iter_mut().zip(values).for_each(|(out, (r, at))| *out = value(r, at));
+        for (p, pair_of) in column.chunks(2).take(pairs(3 * row)).enumerate() {
+            let group = (first + i) / 4 * 4 * pairs(3 * row);
+            tile[group + 4 * p + (first + i) % 4] = pair(pair_of[0], pair_of[1]);
         }
     }
 }

@@ -133,7 +133,7 @@ mod tests {
             let layer = Linear { inputs: fan_in as u16, outputs: channels.len() as u16, activation };
             let quant = Quant { input_zero: input.zero, output_zero: output.zero, residual: 0 };
             let mut packed = vec![0; taps.len()];
-            runtime::pack(&taps, channels.len(), &mut packed);
+            runtime::pack(&taps, channels.len(), fan_in, &mut packed);
             let weights = Weights { channels: &channels, taps: &packed };
             let mut integers = vec![0; channels.len()];
             execute(&Step { layer: Layer::Linear(layer), quant }, weights, &values, &mut [], &mut integers);

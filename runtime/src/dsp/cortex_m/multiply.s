@@ -59,6 +59,13 @@
         vmov    \a, \b, r2, r3
         .endm
 
+        @ The same of a word that is loaded.
+        .macro  SPLIT r, a, b
+        sxtb16  r3, \r
+        sxtb16  r8, \r, ror #8
+        vmov    \a, \b, r3, r8
+        .endm
+
         @ A pair of inputs of four pixels times the taps of both channels: 44 bytes of code.
         .macro  PAIR a, b
         ldm.w   lr!, {r8-r11}
@@ -152,6 +159,39 @@ ofa_multiply:
         adr.w   r7, .Lmultiply_head + 1
 
 .Lmultiply_chunk:                               @ r4: chunks before the last, r7: what follows, r9: where sums begin
+        tst     r0, #3
+        bne.w   5f
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s0, s1
+        SPLIT   r2, s2, s3
+        SPLIT   r5, s4, s5
+        SPLIT   r6, s6, s7
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s8, s9
+        SPLIT   r2, s10, s11
+        SPLIT   r5, s12, s13
+        SPLIT   r6, s14, s15
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s16, s17
+        SPLIT   r2, s18, s19
+        SPLIT   r5, s20, s21
+        SPLIT   r6, s22, s23
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s24, s25
+        SPLIT   r2, s26, s27
+        SPLIT   r5, s28, s29
+        SPLIT   r6, s30, s31
+6:      str     r0, [sp, #TAPS]
+        add     r8, sp, #SUMS
+        strd    r9, r8, [sp, #SUMS_IN]
+        adr.w   r6, .Lmultiply_pairs + 1
+        strd    r6, r7, [sp, #ENTRY]
+        ldr     r5, [sp, #CHUNK_BYTES]
+        add     r5, lr
+        str     r5, [sp, #END]
+        str     r4, [sp, #LEFT]
+        b       .Lmultiply_group
+5:
         UNPACK  s0, s1
         UNPACK  s2, s3
         UNPACK  s4, s5
@@ -168,16 +208,7 @@ ofa_multiply:
         UNPACK  s26, s27
         UNPACK  s28, s29
         UNPACK  s30, s31
-        str     r0, [sp, #TAPS]
-        add     r8, sp, #SUMS
-        strd    r9, r8, [sp, #SUMS_IN]
-        adr.w   r6, .Lmultiply_pairs + 1
-        strd    r6, r7, [sp, #ENTRY]
-        ldr     r5, [sp, #CHUNK_BYTES]
-        add     r5, lr
-        str     r5, [sp, #END]
-        str     r4, [sp, #LEFT]
-        b       .Lmultiply_group
+        b       6b
 
 .Lmultiply_last:
         ldr     pc, [sp, #LAST_UNPACK]
@@ -272,8 +303,7 @@ ofa_multiply:
         b       .Lmultiply_last
 
         .macro  NARROW_BOTH
-        mov     r8, sp
-        ldm     r8, {r8-r12}                    @ multipliers, zero point, output, step
+        ldm     sp, {r8-r12}                    @ multipliers, zero point, output, step
         smmlar  r0, r0, r8, r10
         smmlar  r1, r1, r8, r10
         smmlar  r2, r2, r8, r10
