@@ -45,16 +45,17 @@ impl Kernels for Dsp {
 
     fn begin(fused: &Fused<'_>, scratch: &mut [u32]) {
         if let Some(rows) = Rows::new(&fused.filter) {
-            rows.begin(&mut scratch[..rows.ring_words()]);
+            rows.ring(&mut scratch[..rows.ring_words()]).begin(fused.filter.padding);
         }
     }
 
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
         let Some(rows) = Rows::new(&fused.filter) else { return Scalar::take(fused, slot, row, scratch) };
         let (ring, rest) = scratch.split_at_mut(rows.ring_words());
+        let mut ring = rows.ring(ring);
         match (row, &fused.expand) {
-            (None, _) => rows.pad(slot, ring),
-            (Some(row), None) => rows.take(slot, row, ring),
+            (None, _) => ring.pad(slot, fused.filter.padding),
+            (Some(row), None) => arch::fill(&rows.source(row), slot, &mut ring),
             (Some(row), Some(expand)) => {
                 let channels = fused.filter.weights.channels.len();
                 let (expanded, tile) = rest.split_at_mut((fused.filter.width * channels).div_ceil(4));
@@ -64,7 +65,7 @@ impl Kernels for Dsp {
                     Self::load(expand.depth, pixels, tile);
                     matrix::multiply(expand, pixels.len() / expand.depth, expanded, tile);
                 }
-                rows.take(slot, expanded, ring);
+                arch::fill(&rows.source(expanded), slot, &mut ring);
             }
         }
     }
@@ -83,7 +84,10 @@ impl Kernels for Dsp {
     }
 
     fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
-        Scalar::depthwise(filter, outputs, maps, place, scratch);
+        match Rows::new(filter) {
+            Some(_) => filter::depthwise(filter, outputs, maps, place, scratch),
+            None => Scalar::depthwise(filter, outputs, maps, place, scratch),
+        }
     }
 
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {

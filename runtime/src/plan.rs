@@ -88,7 +88,6 @@ impl Layer {
     pub(crate) const fn in_place(&self) -> bool {
         match self {
             Self::Block(block) => block.residual,
-            Self::Depthwise(depthwise) => depthwise.stride == 1,
             _ => false,
         }
     }
@@ -183,7 +182,10 @@ impl Layer {
                 ring + max(expand, project)
             }
             Self::Depthwise(depthwise) => {
-                ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride)
+                let width = depthwise.output().width;
+                let rows = plane_rows(depthwise.stride);
+                let plane = quads(width, depthwise.kernel, depthwise.stride) * 32 * rows;
+                plane + (width as usize).next_multiple_of(4) * 4
             }
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
@@ -239,6 +241,11 @@ pub(crate) const fn column_bytes(depth: usize) -> usize {
 pub(crate) const fn quads(output_width: u16, kernel: u8, stride: u8) -> usize {
     let last = (output_width as usize).next_multiple_of(4) - 1;
     (last * stride as usize + kernel as usize).div_ceil(4)
+}
+
+/// Rows that a depthwise convolution of its own takes at a time.
+pub(crate) const fn plane_rows(stride: u8) -> usize {
+    if stride == 1 { 24 } else { 15 }
 }
 
 /// As many rows as the kernel has, widened to int16.

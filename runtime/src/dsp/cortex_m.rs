@@ -4,8 +4,9 @@
 
 use core::arch::{asm, global_asm};
 
-use super::filter::{Part, Source};
+use super::filter::{Part, Pixels, Plane, Ring, Source};
 use super::matrix::{Lines, pairs};
+use crate::plan::plane_rows;
 use crate::quant::Channel;
 use crate::stream::{Filter, Matrix};
 
@@ -20,15 +21,99 @@ unsafe extern "C" {
     fn ofa_windows_1(job: &WindowsJob);
     fn ofa_windows_3(job: &WindowsJob);
     fn ofa_multiply(job: &MultiplyJob);
-    fn ofa_fill_3(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
-    fn ofa_fill_5(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
-    fn ofa_fill_7(row: *const i8, channels: usize, slot: *mut u32, pixels: usize, padding: u32, next: usize);
+    fn ofa_fill_3_3(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_5_5(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_7_7(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_3_24(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_5_24(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_7_24(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_3_15(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_5_15(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
+    fn ofa_fill_7_15(
+        row: *const i8,
+        step: usize,
+        slot: *mut u32,
+        pixels: usize,
+        padding: u32,
+        next: usize,
+        channels: usize,
+    );
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
     fn ofa_filter_5_1(job: &FilterJob);
     fn ofa_filter_5_2(job: &FilterJob);
     fn ofa_filter_7_1(job: &FilterJob);
     fn ofa_filter_7_2(job: &FilterJob);
+    fn ofa_plane_3_1(job: &PlaneJob);
+    fn ofa_plane_3_2(job: &PlaneJob);
+    fn ofa_plane_5_1(job: &PlaneJob);
+    fn ofa_plane_5_2(job: &PlaneJob);
+    fn ofa_plane_7_1(job: &PlaneJob);
+    fn ofa_plane_7_2(job: &PlaneJob);
 }
 
 #[inline(always)]
@@ -152,26 +237,33 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     unsafe { ofa_multiply(&job) };
 }
 
-pub(crate) fn fill(source: &Source<'_>, slot: usize, quad_words: usize, ring: &mut [u32]) {
-    let (pixels, kernel) = (source.row.len() / source.channels, source.kernel);
+pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
+    let Source { row, step, pixels, channels, kernel, padding } = *source;
     if pixels < 3 {
-        return source.fill(slot, quad_words, ring);
+        return source.fill(slot, ring);
     }
-    let words = (pixels + kernel / 2).div_ceil(4) * 8 * kernel;
-    assert!(slot < kernel && words <= quad_words && source.channels.is_multiple_of(4));
-    assert!(ring.len() >= source.channels / 4 * quad_words);
-    let fill = match kernel {
-        3 => ofa_fill_3,
-        5 => ofa_fill_5,
-        _ => ofa_fill_7,
+    let words = (pixels + kernel / 2).div_ceil(4) * 8 * ring.rows;
+    assert!(slot < ring.rows && words <= ring.quad_words && channels.is_multiple_of(4) && channels > 0);
+    assert!(ring.words.len() >= channels / 4 * ring.quad_words && row.len() >= (pixels - 1) * step + channels);
+    let fill = match (kernel, ring.rows) {
+        (3, 3) => ofa_fill_3_3,
+        (5, 5) => ofa_fill_5_5,
+        (7, 7) => ofa_fill_7_7,
+        (3, 24) => ofa_fill_3_24,
+        (5, 24) => ofa_fill_5_24,
+        (7, 24) => ofa_fill_7_24,
+        (3, 15) => ofa_fill_3_15,
+        (5, 15) => ofa_fill_5_15,
+        (7, 15) => ofa_fill_7_15,
+        _ => return source.fill(slot, ring),
     };
-    let padding = u32::from_ne_bytes([source.padding as u8; 4]);
-    let next = 4 * (quad_words - words);
-    // SAFETY: it reads every value of the row, and for every four channels writes two words of each of them for every
-    // four values from the padding to the last pixel, `words` from first to last, counted above.
+    let padding = u32::from_ne_bytes([padding as u8; 4]);
+    let next = 4 * (ring.quad_words - words);
+    // SAFETY: it reads `channels` values of every pixel, and for every four channels writes two words of each of them
+    // for every four values from the padding to the last pixel, `words` from first to last; all are counted above.
     unsafe {
-        let slot = ring.as_mut_ptr().add(2 * slot);
-        fill(source.row.as_ptr(), source.channels, slot, pixels, padding, next);
+        let slot = ring.words.as_mut_ptr().add(2 * slot);
+        fill(row.as_ptr(), step, slot, pixels, padding, next, channels);
     }
 }
 
@@ -223,4 +315,53 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
     // SAFETY: it reads the values that the outputs' windows touch, counted above, `kernel²` taps and one channel for
     // each channel, and writes halves of 4 × groups words of each pair of channels, 8 × quads words for a group.
     unsafe { filter(&job) };
+}
+
+#[repr(C)]
+struct PlaneJob {
+    plane: *const u32,
+    taps: *const u8,
+    channels: *const Channel,
+    output: *mut i8,
+    step: usize,
+    below: usize,
+    groups: usize,
+    rows: usize,
+    zero: i32,
+    group: usize,
+}
+
+pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
+    let Filter { kernel, stride, weights, zero, output_width, .. } = *plane.filter;
+    let run = match (kernel, stride) {
+        (3, 1) => ofa_plane_3_1,
+        (3, _) => ofa_plane_3_2,
+        (5, 1) => ofa_plane_5_1,
+        (5, _) => ofa_plane_5_2,
+        (_, 1) => ofa_plane_7_1,
+        _ => ofa_plane_7_2,
+    };
+    let (groups, slots) = (output_width.div_ceil(4), plane_rows(stride as u8));
+    let fours = ((4 * groups - 1) * stride + kernel).div_ceil(4);
+    let last_row = 2 * ((plane.rows - 1) * stride + kernel);
+    assert!(plane.rows > 0 && plane.words.len() >= (4 * fours - 1) * 2 * slots + last_row);
+    let (channels, taps) = (&weights.channels[plane.first..], &weights.taps[plane.first * kernel * kernel..]);
+    assert!(channels.len() >= 4 && taps.len() >= 4 * kernel * kernel);
+    let pixels = (plane.rows - 1) * output.row + (4 * groups - 1) * output.step;
+    assert!(output.values.len() >= pixels + 4);
+    let job = PlaneJob {
+        plane: plane.words.as_ptr(),
+        taps: taps.as_ptr(),
+        channels: channels.as_ptr(),
+        output: output.values.as_mut_ptr(),
+        step: output.step,
+        below: output.row.wrapping_sub(2 * output.step),
+        groups,
+        rows: plane.rows,
+        zero: zero.into(),
+        group: 4 * output.step,
+    };
+    // SAFETY: it reads the words that the outputs' windows touch, `kernel²` taps and one channel for each of four
+    // channels, and writes four values of 4 × groups pixels of each row; all are counted above.
+    unsafe { run(&job) };
 }

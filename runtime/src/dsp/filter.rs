@@ -11,7 +11,8 @@
 
 use super::arch::{self, pair};
 use super::matrix::{self, CHUNK_PAIRS};
-use crate::plan::quads;
+use crate::memory::bytes;
+use crate::plan::{Place, plane_rows, quads};
 use crate::stream::Filter;
 
 /// The ring of a filter that has code of its own.
@@ -21,11 +22,15 @@ pub(crate) struct Rows<'a> {
     quads: usize,
 }
 
-/// A row on its way into the ring.
+/// A row on its way into a ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
+    /// From the first channel of the first pixel on.
     pub row: &'a [i8],
-    /// Of a pixel.
+    /// From one pixel to the next.
+    pub step: usize,
+    pub pixels: usize,
+    /// A multiple of four.
     pub channels: usize,
     pub kernel: usize,
     pub padding: i8,
@@ -33,19 +38,44 @@ pub(crate) struct Source<'a> {
 
 impl Source<'_> {
     /// Value `i` of a channel, counted from the padding on.
-    pub fn value(&self, i: usize, channel: usize) -> i8 {
-        let pixel = i.checked_sub(self.kernel / 2).and_then(|x| self.row.get(x * self.channels + channel));
-        pixel.copied().unwrap_or(self.padding)
+    fn value(&self, i: usize, channel: usize) -> i8 {
+        let pixel = i.checked_sub(self.kernel / 2).filter(|&x| x < self.pixels);
+        pixel.map_or(self.padding, |x| self.row[x * self.step + channel])
     }
 
-    /// Widens all channels into slot `slot` of a ring, which has `quad_words` for each four channels.
-    pub fn fill(&self, slot: usize, quad_words: usize, ring: &mut [u32]) {
-        for (i, ring) in ring.chunks_exact_mut(2 * self.kernel).enumerate() {
-            let quad = i * 2 * self.kernel / quad_words;
-            let (four, channel) = ((i - quad * quad_words / (2 * self.kernel)) / 4, quad * 4 + i % 4);
-            let value = |i: usize| self.value(four * 4 + i, channel);
-            ring[2 * slot] = pair(value(0), value(1));
-            ring[2 * slot + 1] = pair(value(2), value(3));
+    /// Widens all channels into slot `slot` of a ring.
+    pub fn fill(&self, slot: usize, ring: &mut Ring<'_>) {
+        for (quad, words) in ring.words.chunks_exact_mut(ring.quad_words).take(self.channels / 4).enumerate() {
+            for (i, words) in words.chunks_exact_mut(2 * ring.rows).enumerate() {
+                let value = |j: usize| self.value(i / 4 * 4 + j, quad * 4 + i % 4);
+                words[2 * slot] = pair(value(0), value(1));
+                words[2 * slot + 1] = pair(value(2), value(3));
+            }
+        }
+    }
+}
+
+/// Rows, widened.
+#[derive(Debug)]
+pub(crate) struct Ring<'a> {
+    pub words: &'a mut [u32],
+    /// Slots.
+    pub rows: usize,
+    /// From four channels to the next.
+    pub quad_words: usize,
+}
+
+impl Ring<'_> {
+    /// Makes all of it padding, of which rows then overwrite their part.
+    pub fn begin(&mut self, padding: i8) {
+        self.words.fill(pair(padding, padding));
+    }
+
+    /// Makes a slot a row of padding.
+    pub fn pad(&mut self, slot: usize, padding: i8) {
+        for channel in self.words.chunks_exact_mut(2 * self.rows) {
+            channel[2 * slot] = pair(padding, padding);
+            channel[2 * slot + 1] = pair(padding, padding);
         }
     }
 }
@@ -73,26 +103,16 @@ impl<'a> Rows<'a> {
         self.channel_quads() * self.quad_words()
     }
 
-    /// Makes all of it padding, of which rows then overwrite their part.
-    pub fn begin(&self, ring: &mut [u32]) {
-        let padding = pair(self.filter.padding, self.filter.padding);
-        ring.iter_mut().for_each(|word| *word = padding);
+    /// The ring in these words.
+    pub fn ring<'r>(&self, words: &'r mut [u32]) -> Ring<'r> {
+        Ring { words, rows: self.filter.kernel, quad_words: self.quad_words() }
     }
 
-    /// Makes a slot a row of padding.
-    pub fn pad(&self, slot: usize, ring: &mut [u32]) {
-        let padding = pair(self.filter.padding, self.filter.padding);
-        for channel in ring.chunks_exact_mut(2 * self.filter.kernel) {
-            channel[2 * slot] = padding;
-            channel[2 * slot + 1] = padding;
-        }
-    }
-
-    /// Takes a row of pixels into a slot.
-    pub fn take(&self, slot: usize, row: &[i8], ring: &mut [u32]) {
-        let channels = self.filter.weights.channels.len();
-        let source = Source { row, channels, kernel: self.filter.kernel, padding: self.filter.padding };
-        arch::fill(&source, slot, self.quad_words(), ring);
+    /// A row of pixels.
+    pub fn source<'r>(&self, row: &'r [i8]) -> Source<'r> {
+        let Filter { kernel, padding, width, weights, .. } = *self.filter;
+        let channels = weights.channels.len();
+        Source { row, step: channels, pixels: width, channels, kernel, padding }
     }
 
     /// `count` outputs of row `y` from `x` on, a multiple of 4, of all channels into a tile.
@@ -138,4 +158,77 @@ pub(crate) struct Part<'a> {
     pub groups: usize,
     /// The slot in which windows begin.
     pub turn: usize,
+}
+
+/// Whole channels, four at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plane<'a> {
+    pub filter: &'a Filter<'a>,
+    /// First of the four channels.
+    pub first: usize,
+    /// The ring's words.
+    pub words: &'a [u32],
+    /// Output rows; the window of row 0 begins in slot 0.
+    pub rows: usize,
+}
+
+/// Where outputs go, from the first channel of the first pixel on.
+#[derive(Debug)]
+pub(crate) struct Pixels<'a> {
+    pub values: &'a mut [i8],
+    /// From one pixel to the next.
+    pub step: usize,
+    /// From one row to the next.
+    pub row: usize,
+}
+
+/// The depthwise convolution of a map, channels that are a multiple of four, band after band of rows.
+pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    let Filter { kernel, stride, width, output_width, padding, floor, .. } = *filter;
+    let channels = filter.weights.channels.len();
+    let rows = plane_rows(stride as u8);
+    let quad_words = quads(output_width as u16, kernel as u8, stride as u8) * 8 * rows;
+    let (words, line) = scratch.split_at_mut(quad_words);
+    let line = &mut bytes(line)[..4 * output_width.next_multiple_of(4)];
+    let mut ring = Ring { words, rows, quad_words };
+    ring.begin(padding);
+    let band = (rows - kernel) / stride + 1;
+    let row_bytes = output_width * channels;
+    for first in (0..channels).step_by(4) {
+        for y in (0..outputs).step_by(band) {
+            let count = band.min(outputs - y);
+            for slot in 0..(count - 1) * stride + kernel {
+                match (y * stride + slot).checked_sub(kernel / 2).filter(|&row| row < filter.height) {
+                    None => ring.pad(slot, padding),
+                    Some(row) => {
+                        let row = &maps[place.input + row * width * channels + first..];
+                        let row = &row[..(width - 1) * channels + 4];
+                        let source = Source { row, step: channels, pixels: width, channels: 4, kernel, padding };
+                        arch::fill(&source, slot, &mut ring);
+                    }
+                }
+            }
+            // Groups of four write too much behind their row, which the next row mends; the last row has none.
+            let last = y + count == outputs && !output_width.is_multiple_of(4);
+            let direct = count - usize::from(last);
+            let plane = Plane { filter, first, words: ring.words, rows: direct };
+            let output = &mut maps[place.output + y * row_bytes..place.output + outputs * row_bytes];
+            if direct > 0 {
+                let values = &mut output[first..];
+                arch::plane(&plane, Pixels { values, step: channels, row: row_bytes });
+            }
+            let output = &mut output[..count * row_bytes];
+            if last {
+                let words = &plane.words[2 * direct * stride..];
+                arch::plane(&Plane { words, rows: 1, ..plane }, Pixels { values: line, step: 4, row: 0 });
+                let pixels = output[direct * row_bytes..].chunks_exact_mut(channels).zip(line.as_chunks::<4>().0);
+                pixels.for_each(|(pixel, values)| pixel[first..first + 4].copy_from_slice(values));
+            }
+            if floor > i8::MIN {
+                for pixel in output.chunks_exact_mut(channels) {
+                    pixel[first..first + 4].iter_mut().for_each(|value| *value = (*value).max(floor));
+                }
+            }
+        }
+    }
 }

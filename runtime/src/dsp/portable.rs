@@ -1,7 +1,8 @@
 //! The core's instructions and assembly in plain Rust, bit for bit.
 
-use super::filter::{Part, Source};
+use super::filter::{Part, Pixels, Plane, Ring, Source};
 use super::matrix::{Lines, at, pairs};
+use crate::plan::plane_rows;
 use crate::quant::narrow;
 use crate::stream::{Filter, Matrix};
 
@@ -81,38 +82,55 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     }
 }
 
-/// Widens a row into slot `slot` of a ring that began as padding and has `quad_words` for each four channels.
-pub(crate) fn fill(source: &Source<'_>, slot: usize, quad_words: usize, ring: &mut [u32]) {
-    source.fill(slot, quad_words, ring);
+/// Widens a row into slot `slot` of a ring that began as padding.
+pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
+    source.fill(slot, ring);
+}
+
+/// Output `i` of four whose windows begin in the first of these words of a channel, which has `rows` slots; `row` tells
+/// the row of taps for a slot.
+fn window_sum(filter: &Filter<'_>, channel: usize, words: &[u32], i: usize, rows: usize, row: impl Fn(usize) -> usize) -> i32 {
+    let Filter { kernel, stride, weights, .. } = *filter;
+    let (half, last) = (i * stride, kernel / 2);
+    let taps = &weights.taps[channel * kernel * kernel..][..kernel * kernel];
+    (0..kernel).fold(weights.channels[channel].bias, |sum, slot| {
+        let tap = |i: usize| taps[row(slot) * kernel + i] as i8;
+        let word = |j: usize| words[j / 2 * 8 * rows + 2 * slot + j % 2];
+        if half % 2 == 0 {
+            let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), pair(tap(2 * j), tap(2 * j + 1)), sum));
+            smlad(word(half / 2 + last) & 0xFFFF, pair(tap(kernel - 1), 0), sum)
+        } else {
+            let sum = smlad(word(half / 2) >> 16, pair(tap(0), 0), sum);
+            (0..last).fold(sum, |sum, j| smlad(word(half / 2 + 1 + j), pair(tap(2 * j + 1), tap(2 * j + 2)), sum))
+        }
+    })
 }
 
 /// The outputs of a part, into a chunk of a tile.
 pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
     let Filter { kernel, stride, weights, zero, .. } = *part.filter;
-    for (i, half) in (0..part.quads * part.groups * 16).map(|i| (i, i % 4 * stride)) {
+    for i in 0..part.quads * part.groups * 16 {
         let (group, quad, c) = (i / 4 % part.groups, i / 4 / part.groups / 4, i / 4 / part.groups % 4);
         let channel = 4 * (part.first + quad) + c;
-        let taps = &weights.taps[channel * kernel * kernel..][..kernel * kernel];
-        let sum = (0..kernel).fold(weights.channels[channel].bias, |sum, slot| {
-            let row = &taps[(slot + kernel - part.turn) % kernel * kernel..][..kernel];
-            let tap = |i: usize| row[i] as i8;
-            let word = |j: usize| {
-                let four = group * stride + j / 2;
-                part.ring[quad * part.quad_words + (four * 4 + c) * 2 * kernel + 2 * slot + j % 2]
-            };
-            let last = kernel / 2;
-            if half % 2 == 0 {
-                let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), pair(tap(2 * j), tap(2 * j + 1)), sum));
-                smlad(word(half / 2 + last) & 0xFFFF, pair(tap(kernel - 1), 0), sum)
-            } else {
-                let sum = smlad(word(half / 2) >> 16, pair(tap(0), 0), sum);
-                (0..last).fold(sum, |sum, j| {
-                    smlad(word(half / 2 + 1 + j), pair(tap(2 * j + 1), tap(2 * j + 2)), sum)
-                })
-            }
-        });
+        let words = &part.ring[quad * part.quad_words + (group * stride * 4 + c) * 2 * kernel..];
+        let row = |slot: usize| (slot + kernel - part.turn) % kernel;
+        let sum = window_sum(part.filter, channel, words, i % 4, kernel, row);
         let value = u32::from(i16::from(narrow(weights.channels[channel].scaled(sum), zero)) as u16);
         let word = &mut tile[(group * 2 * part.quads + 2 * quad + c % 2) * 4 + i % 4];
         *word = if c < 2 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
+    }
+}
+
+/// Rows of four channels.
+pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
+    let Filter { stride, weights, zero, output_width, .. } = *plane.filter;
+    let rows = plane_rows(stride as u8);
+    for c in 0..4 {
+        for (y, x) in (0..plane.rows).flat_map(|y| (0..output_width).map(move |x| (y, x))) {
+            let words = &plane.words[(x / 4 * stride * 4 + c) * 2 * rows + 2 * y * stride..];
+            let sum = window_sum(plane.filter, plane.first + c, words, x % 4, rows, |slot| slot);
+            let value = narrow(weights.channels[plane.first + c].scaled(sum), zero);
+            output.values[y * output.row + x * output.step + c] = value;
+        }
     }
 }

@@ -1,15 +1,16 @@
 @ A row of int8 into a ring of pairs of int16, four channels at a time.
 @
-@ void ofa_fill_K(const int8_t *row, size_t channels, uint32_t *slot, size_t pixels, uint32_t padding, size_t next):
-@ `slot` is the slot's place for the first values of the first channel, `padding` a word of padding, `next` the bytes
-@ from where the pixels of four channels end to where those of the next begin. There are three pixels or more, and four
-@ channels or a multiple. Of a row's padding, only what shares a group of four values with pixels is written.
+@ void ofa_fill_K_R(const int8_t *row, size_t step, uint32_t *slot, size_t pixels, uint32_t padding, size_t next,
+@                   size_t channels):
+@ a kernel of side K, a ring of R rows. `slot` is the slot's place for the first values of the first channel, `padding` a word of padding, `next` the bytes
+@ from where the pixels of four channels end to where those of the next begin. There are three pixels or more,
+@ `step` bytes apart, and four channels or a multiple. Of a row's padding, only what shares a group of four values with pixels is written.
 
         .syntax unified
         .thumb
 
         @ Four pixels in r4–r7 as two words for each of their four channels.
-        .macro  FILL_QUAD k
+        .macro  FILL_QUAD rows
         pkhbt   r8, r4, r5, lsl #16
         pkhtb   r9, r5, r4, asr #16
         pkhbt   r10, r6, r7, lsl #16
@@ -19,27 +20,28 @@
         strd    r4, r5, [r2]
         sxtb16  r4, r8, ror #8
         sxtb16  r5, r10, ror #8
-        strd    r4, r5, [r2, #8 * \k]
+        strd    r4, r5, [r2, #8 * \rows]
         sxtb16  r4, r9
         sxtb16  r5, r11
-        strd    r4, r5, [r2, #16 * \k]
+        strd    r4, r5, [r2, #16 * \rows]
         sxtb16  r4, r9, ror #8
         sxtb16  r5, r11, ror #8
-        strd    r4, r5, [r2, #24 * \k]
-        add     r2, #32 * \k
+        strd    r4, r5, [r2, #24 * \rows]
+        add     r2, #32 * \rows
         .endm
 
-        .macro  FILL k
-        .section .text.ofa_fill_\k, "ax", %progbits
+        .macro  FILL k, rows
+        .section .text.ofa_fill_\k\()_\rows, "ax", %progbits
         .balign 4
-        .global ofa_fill_\k
-        .type ofa_fill_\k, %function
-ofa_fill_\k:
+        .global ofa_fill_\k\()_\rows
+        .type ofa_fill_\k\()_\rows, %function
+ofa_fill_\k\()_\rows:
         push    {r0, r1, r3-r11, lr}
         add     r12, r1, r1, lsl #1
         ldr     lr, [sp, #48]
-        add     r4, r0, r1
-        str     r4, [sp, #48]                   @ where the first pixel ends
+        ldr     r4, [sp, #56]
+        add     r4, r0
+        str     r4, [sp, #48]                   @ where the first pixel's channels end
 0:
         @ Half a window of padding, then pixels.
         .if \k == 3
@@ -64,7 +66,7 @@ ofa_fill_\k:
         add     r0, r1
         subs    r3, #1
         .endif
-        FILL_QUAD \k
+        FILL_QUAD \rows
         subs    r3, #4
         blo     2f
 1:      ldr     r4, [r0]
@@ -72,7 +74,7 @@ ofa_fill_\k:
         ldr     r6, [r0, r1, lsl #1]
         ldr     r7, [r0, r12]
         add     r0, r0, r1, lsl #2
-        FILL_QUAD \k
+        FILL_QUAD \rows
         subs    r3, #4
         bhs     1b
 2:      adds    r3, #4
@@ -87,7 +89,7 @@ ofa_fill_\k:
         ldrhs   r5, [r0, r1]
         it      hi
         ldrhi   r6, [r0, r1, lsl #1]
-        FILL_QUAD \k
+        FILL_QUAD \rows
 3:      ldr     r4, [sp, #52]
         add     r2, r4
         ldrd    r0, r1, [sp]
@@ -99,9 +101,15 @@ ofa_fill_\k:
         bne.w   0b
         add     sp, #12
         pop     {r4-r11, pc}
-        .size ofa_fill_\k, . - ofa_fill_\k
+        .size ofa_fill_\k\()_\rows, . - ofa_fill_\k\()_\rows
         .endm
 
-        FILL    3
-        FILL    5
-        FILL    7
+        FILL    3, 3
+        FILL    5, 5
+        FILL    7, 7
+        FILL    3, 24
+        FILL    5, 24
+        FILL    7, 24
+        FILL    3, 15
+        FILL    5, 15
+        FILL    7, 15

@@ -76,27 +76,27 @@
         smlabt  r3, \d, r10, r3
         .endm
 
-        @ One row: slot `s` of the ring.
-        .macro  ROW_3_1 s, start=no
+        @ One row: slot `s` of the ring, in which four values of all channels take `q` bytes.
+        .macro  ROW_3_1 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldr     r6, [r11, #96 + 8 * \s]
+        ldr     r6, [r11, #\q + 8 * \s]
         ldrd    r9, r10, [sp, #8 * \s]
         TAPS_1  r4, r5, r6, 1, 1, \start
         .endm
 
-        .macro  ROW_5_1 s, start=no
+        .macro  ROW_5_1 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldrd    r6, r7, [r11, #160 + 8 * \s]
+        ldrd    r6, r7, [r11, #\q + 8 * \s]
         ldrd    r9, r10, [sp, #16 * \s]
         TAPS_1  r4, r5, r6, 1, 0, \start
         ldrd    r9, r10, [sp, #16 * \s + 8]
         TAPS_1  r5, r6, r7, 0, 1
         .endm
 
-        .macro  ROW_7_1 s, start=no
+        .macro  ROW_7_1 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldrd    r6, r7, [r11, #224 + 8 * \s]
-        ldr     r8, [r11, #448 + 8 * \s]
+        ldrd    r6, r7, [r11, #\q + 8 * \s]
+        ldr     r8, [r11, #2 * \q + 8 * \s]
         ldrd    r9, r10, [sp, #24 * \s]
         TAPS_1  r4, r5, r6, 1, 0, \start
         ldrd    r9, r10, [sp, #24 * \s + 8]
@@ -105,51 +105,51 @@
         TAPS_1  r6, r7, r8, 0, 1
         .endm
 
-        .macro  ROW_3_2 s, start=no
+        .macro  ROW_3_2 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldrd    r6, r7, [r11, #96 + 8 * \s]
-        ldr     r8, [r11, #192 + 8 * \s]
+        ldrd    r6, r7, [r11, #\q + 8 * \s]
+        ldr     r8, [r11, #2 * \q + 8 * \s]
         ldrd    r9, r10, [sp, #8 * \s]
         TAPS_2  r4, r5, r6, r7, \start
         LAST_2  r5, r6, r7, r8
         .endm
 
-        .macro  ROW_5_2 s, start=no
+        .macro  ROW_5_2 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldrd    r6, r7, [r11, #160 + 8 * \s]
+        ldrd    r6, r7, [r11, #\q + 8 * \s]
         ldrd    r9, r10, [sp, #16 * \s]
         TAPS_2  r4, r5, r6, r7, \start
-        ldrd    r8, r4, [r11, #320 + 8 * \s]
+        ldrd    r8, r4, [r11, #2 * \q + 8 * \s]
         ldrd    r9, r10, [sp, #16 * \s + 8]
         TAPS_2  r5, r6, r7, r8
         LAST_2  r6, r7, r8, r4
         .endm
 
-        .macro  ROW_7_2 s, start=no
+        .macro  ROW_7_2 s, q, start=no
         ldrd    r4, r5, [r11, #8 * \s]
-        ldrd    r6, r7, [r11, #224 + 8 * \s]
+        ldrd    r6, r7, [r11, #\q + 8 * \s]
         ldrd    r9, r10, [sp, #24 * \s]
         TAPS_2  r4, r5, r6, r7, \start
-        ldrd    r8, r4, [r11, #448 + 8 * \s]
+        ldrd    r8, r4, [r11, #2 * \q + 8 * \s]
         ldrd    r9, r10, [sp, #24 * \s + 8]
         TAPS_2  r5, r6, r7, r8
-        ldr     r5, [r11, #672 + 8 * \s]
+        ldr     r5, [r11, #3 * \q + 8 * \s]
         ldrd    r9, r10, [sp, #24 * \s + 16]
         TAPS_2  r6, r7, r8, r4
         LAST_2  r7, r8, r4, r5
         .endm
 
-        .macro  ROWS k, stride
-        ROW_\k\()_\stride 0, r12
-        ROW_\k\()_\stride 1
-        ROW_\k\()_\stride 2
+        .macro  ROWS k, stride, q
+        ROW_\k\()_\stride 0, \q, r12
+        ROW_\k\()_\stride 1, \q
+        ROW_\k\()_\stride 2, \q
         .if \k > 3
-        ROW_\k\()_\stride 3
-        ROW_\k\()_\stride 4
+        ROW_\k\()_\stride 3, \q
+        ROW_\k\()_\stride 4, \q
         .endif
         .if \k > 5
-        ROW_\k\()_\stride 5
-        ROW_\k\()_\stride 6
+        ROW_\k\()_\stride 5, \q
+        ROW_\k\()_\stride 6, \q
         .endif
         .endm
 
@@ -235,7 +235,7 @@ ofa_filter_\k\()_\stride:
         add     r0, r11
         str     r0, [sp, #F_END]
 
-2:      ROWS    \k, \stride
+2:      ROWS    \k, \stride, 32 * \k
         .if \k * \stride == 3
         NARROW  r7, r8
         .else
@@ -288,3 +288,120 @@ ofa_filter_\k\()_\stride:
         FILTER  3, 2
         FILTER  5, 2
         FILTER  7, 2
+
+@ Depthwise convolutions of four whole channels, or bands of them, to pixels.
+@
+@ void ofa_plane_K_S(Job *job): kernel K, stride S. The job's words: plane, taps, channels, output, bytes between pixels,
+@ bytes from the third pixel of a group to the first of the group below, groups of four outputs in a row, rows, zero
+@ point, bytes from a group's first pixel to that of the next group. A plane is a ring with room for 24 rows, 15 for
+@ stride 2. Groups go from the last to the first, so that what a last group has too many is overwritten.
+
+        .equ P_MULTIPLIER, 168
+        .equ P_ZERO, 172
+        .equ P_STEP, 176
+        .equ P_BELOW, 180
+        .equ P_END, 184
+        .equ P_PLANE, 188       @ of the channel's last group
+        .equ P_OUTPUT, 192
+        .equ P_TAPS, 196
+        .equ P_CHANNELS, 200
+        .equ P_GROUPS, 204
+        .equ P_ROWS, 208        @ eight times
+        .equ P_COUNT, 212
+        .equ P_BACK, 216
+        .equ P_GROUP, 220
+        .equ P_AT, 224          @ the group's first pixel
+        .equ P_FRAME, 232
+
+        .macro  PLANE k, stride, rows
+        .section .text.ofa_plane_\k\()_\stride, "ax", %progbits
+        .balign 4
+        .global ofa_plane_\k\()_\stride
+        .type ofa_plane_\k\()_\stride, %function
+ofa_plane_\k\()_\stride:
+        push    {r4-r11, lr}
+        sub     sp, #P_FRAME
+        ldm     r0, {r1-r10}
+        strd    r2, r3, [sp, #P_TAPS]
+        strd    r5, r6, [sp, #P_STEP]
+        str     r9, [sp, #P_ZERO]
+        lsls    r8, r8, #2 + \stride
+        strd    r7, r8, [sp, #P_GROUPS]
+        movs    r0, #4
+        strd    r0, r10, [sp, #P_COUNT]
+        @ The last group of the first channel.
+        subs    r7, #1
+        mov     r8, #32 * \rows * \stride
+        mla     r1, r7, r8, r1
+        mla     r4, r7, r10, r4
+        strd    r1, r4, [sp, #P_PLANE]
+
+1:      ldr     r0, [sp, #P_TAPS]
+        mov     r9, sp
+        .rept   \k
+        TAPS    \k
+        .endr
+        ldr     r1, [sp, #P_CHANNELS]
+        ldrd    r12, r2, [r1], #8
+        strd    r0, r1, [sp, #P_TAPS]
+        str     r2, [sp, #P_MULTIPLIER]
+        ldr     r0, [sp, #P_GROUPS]
+        ldrd    r11, lr, [sp, #P_PLANE]
+2:      strd    r0, lr, [sp, #P_GROUP]
+        ldr     r0, [sp, #P_ROWS]
+        add     r0, r11
+        str     r0, [sp, #P_END]
+        .if \k * \stride == 3
+        ldrd    r7, r8, [sp, #P_MULTIPLIER]
+        .endif
+
+3:      ROWS    \k, \stride, 32 * \rows
+        .if \k * \stride == 3
+        NARROW  r7, r8
+        .else
+        ldrd    r4, r5, [sp, #P_MULTIPLIER]
+        NARROW  r4, r5
+        .endif
+        ldrd    r4, r5, [sp, #P_STEP]
+        ssat    r0, #8, r0
+        ssat    r1, #8, r1
+        ssat    r2, #8, r2
+        ssat    r3, #8, r3
+        strb    r0, [lr]
+        strb    r1, [lr, r4]
+        add     lr, lr, r4, lsl #1
+        strb    r2, [lr]
+        strb    r3, [lr, r4]
+        add     lr, r5
+        ldr     r4, [sp, #P_END]
+        add     r11, #8 * \stride
+        cmp     r11, r4
+        bne.w   3b
+
+        ldr     r4, [sp, #P_ROWS]
+        sub     r11, r4
+        sub     r11, #32 * \rows * \stride
+        ldrd    r0, lr, [sp, #P_GROUP]
+        ldr     r4, [sp, #P_BACK]
+        sub     lr, r4
+        subs    r0, #1
+        bne.w   2b
+        ldrd    r1, r2, [sp, #P_PLANE]
+        adds    r1, #8 * \rows
+        adds    r2, #1
+        strd    r1, r2, [sp, #P_PLANE]
+        ldr     r0, [sp, #P_COUNT]
+        subs    r0, #1
+        str     r0, [sp, #P_COUNT]
+        bne.w   1b
+        add     sp, #P_FRAME
+        pop     {r4-r11, pc}
+        .size ofa_plane_\k\()_\stride, . - ofa_plane_\k\()_\stride
+        .endm
+
+        PLANE   3, 1, 24
+        PLANE   5, 1, 24
+        PLANE   7, 1, 24
+        PLANE   3, 2, 15
+        PLANE   5, 2, 15
+        PLANE   7, 2, 15
