@@ -56,6 +56,14 @@ impl Kernels for Dsp {
         match (row, &fused.expand) {
             (None, _) => ring.pad(slot, fused.filter.padding),
             (Some(row), None) => arch::fill(&rows.source(row), slot, &mut ring),
+            (Some(row), Some(expand)) if fused.filter.width.is_multiple_of(4) => {
+                for (part, pixels) in row.chunks(SEGMENT * expand.depth).enumerate() {
+                    Self::load(expand.depth, pixels, rest);
+                    let count = pixels.len() / expand.depth;
+                    arch::expand(expand, part * SEGMENT, count, rest, slot, &mut ring);
+                }
+            }
+            // The last group of four pixels would overwrite padding.
             (Some(row), Some(expand)) => {
                 let channels = fused.filter.weights.channels.len();
                 let (expanded, tile) = rest.split_at_mut((fused.filter.width * channels).div_ceil(4));

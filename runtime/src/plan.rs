@@ -83,6 +83,25 @@ enum Reads {
     All,
 }
 
+impl Reads {
+    /// Rows of an input of that height, from `.0` to `.1`, that are still needed when output row `y` is written.
+    const fn needed(self, height: usize, y: usize, descending: bool) -> (usize, usize) {
+        let (kernel, stride, own) = match self {
+            Reads::All => return (0, height),
+            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
+            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
+        };
+        let (first, half) = (y * stride, kernel / 2);
+        let (start, end) = (min(first.saturating_sub(half), height), min(first + half + 1, height));
+        match (own, descending) {
+            (true, true) => (0, end),
+            (true, false) => (start, height),
+            (false, true) => (0, start),
+            (false, false) => (end, height),
+        }
+    }
+}
+
 impl Layer {
     /// Whether the output takes the input's place.
     pub(crate) const fn in_place(&self) -> bool {
@@ -114,31 +133,14 @@ impl Layer {
         }
     }
 
-    /// Rows of the input, from `.0` to `.1`, that are still needed when output row `y` is written.
-    const fn needed(&self, y: usize, descending: bool) -> (usize, usize) {
-        let height = self.rows()[0].0;
-        let (kernel, stride, own) = match self.reads() {
-            Reads::All => return (0, height),
-            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
-            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
-        };
-        let (first, half) = (y * stride, kernel / 2);
-        let (start, end) = (min(first.saturating_sub(half), height), min(first + half + 1, height));
-        match (own, descending) {
-            (true, true) => (0, end),
-            (true, false) => (start, height),
-            (false, true) => (0, start),
-            (false, false) => (end, height),
-        }
-    }
-
     /// Bytes by which the output must lie behind the input's start, rows going from last to first.
     pub(crate) const fn lead_descending(&self) -> usize {
-        let [(_, input), (rows, output)] = self.rows();
+        let [(height, input), (rows, output)] = self.rows();
+        let reads = self.reads();
         let mut lead = 0;
         let mut y = 0;
         while y < rows {
-            lead = max(lead, (self.needed(y, true).1 * input).saturating_sub(y * output));
+            lead = max(lead, (reads.needed(height, y, true).1 * input).saturating_sub(y * output));
             y += 1;
         }
         lead
@@ -147,10 +149,11 @@ impl Layer {
     /// Bytes by which the output must lie before the input's start, rows going from first to last.
     pub(crate) const fn lead_ascending(&self) -> usize {
         let [(height, input), (rows, output)] = self.rows();
+        let reads = self.reads();
         let mut lead = 0;
         let mut y = 0;
         while y < rows {
-            let needed = self.needed(y, false).0;
+            let needed = reads.needed(height, y, false).0;
             if needed < height {
                 lead = max(lead, ((y + 1) * output).saturating_sub(needed * input));
             }

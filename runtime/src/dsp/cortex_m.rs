@@ -28,7 +28,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_5_5(
         row: *const i8,
@@ -37,7 +38,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_7_7(
         row: *const i8,
@@ -46,7 +48,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_3_24(
         row: *const i8,
@@ -55,7 +58,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_5_24(
         row: *const i8,
@@ -64,7 +68,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_7_24(
         row: *const i8,
@@ -73,7 +78,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_3_15(
         row: *const i8,
@@ -82,7 +88,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_5_15(
         row: *const i8,
@@ -91,7 +98,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_fill_7_15(
         row: *const i8,
@@ -100,7 +108,8 @@ unsafe extern "C" {
         pixels: usize,
         padding: u32,
         next: usize,
-        channels: usize,
+        advance: usize,
+        count: usize,
     );
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
@@ -205,46 +214,76 @@ struct MultiplyJob {
     odd: usize,
     residual: i32,
     constant: i64,
+    /// Side of the kernel whose ring the outputs go to; 0: pixels.
+    planar: usize,
+    /// Bytes from a pair of channels to the next, in turn.
+    pair_steps: [usize; 2],
 }
 
 pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], tile: &[u32]) {
     let channels = matrix.weights.channels.len();
-    let (pairs, groups) = (pairs(matrix.depth), count.div_ceil(4));
-    if channels < 2 || count == 0 {
-        return;
+    assert!(output.len() >= count * channels);
+    let to = MultiplyJob { output: output.as_mut_ptr(), pair_steps: [2; 2], ..MultiplyJob::new(matrix, count, tile) };
+    if channels >= 2 && count > 0 {
+        // SAFETY: as `MultiplyJob::new` says; it reads and writes two values of each of `count` pixels for each pair of
+        // channels, counted above.
+        unsafe { ofa_multiply(&to) };
     }
-    assert!(groups <= 8 && tile.len() >= 4 * groups * pairs && output.len() >= count * channels);
-    assert!(matrix.weights.taps.len() >= channels * matrix.depth);
-    let (residual, constant) = matrix.residual.map_or((0, 0), |residual| residual.affine(matrix.zero));
-    let job = MultiplyJob {
-        tile: tile.as_ptr(),
-        taps: matrix.weights.taps.as_ptr(),
-        channels: matrix.weights.channels.as_ptr(),
-        output: output.as_mut_ptr(),
-        step: channels,
-        pairs,
-        count: channels / 2,
-        groups: count / 4,
-        rest: count % 4,
-        zero: matrix.zero.into(),
-        odd: matrix.depth % 2,
-        residual,
-        constant,
-    };
-    // SAFETY: it reads 4 × groups × pairs words of the tile, 2 × depth taps and two channels for each pair of channels,
-    // and reads and writes those two values of each of `count` pixels; all are counted above. Eight groups of sums fit
-    // into its frame.
-    unsafe { ofa_multiply(&job) };
+}
+
+/// The outputs of `count` pixels, a multiple of four, into slot `slot` of a ring, pixel `x` first.
+pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], slot: usize, ring: &mut Ring<'_>) {
+    let (channels, kernel) = (matrix.weights.channels.len(), ring.rows);
+    let words = (x + count + kernel / 2).div_ceil(4) * 8 * kernel;
+    assert!(channels.is_multiple_of(4) && x.is_multiple_of(4) && count.is_multiple_of(4) && slot < kernel);
+    assert!(matches!(kernel, 3 | 5 | 7) && words <= ring.quad_words);
+    assert!(ring.words.len() >= channels / 4 * ring.quad_words && matrix.residual.is_none());
+    let output = ring.words[x / 4 * 8 * kernel + 2 * slot..].as_mut_ptr().cast();
+    let steps = [16 * kernel, 4 * ring.quad_words - 16 * kernel];
+    let job = MultiplyJob { output, planar: kernel, pair_steps: steps, ..MultiplyJob::new(matrix, count, tile) };
+    if count > 0 {
+        // SAFETY: as `MultiplyJob::new` says; for each pair of channels it writes four values of a slot for every four
+        // pixels, from the padding on, as many as are counted above.
+        unsafe { ofa_multiply(&job) };
+    }
+}
+
+impl MultiplyJob {
+    /// All but the output. It reads 4 × groups × pairs words of the tile, 2 × depth taps and two channels for each pair
+    /// of channels; all are counted here. Eight groups of sums fit into its frame.
+    fn new(matrix: &Matrix<'_>, count: usize, tile: &[u32]) -> Self {
+        let channels = matrix.weights.channels.len();
+        let (pairs, groups) = (pairs(matrix.depth), count.div_ceil(4));
+        assert!(groups <= 8 && tile.len() >= 4 * groups * pairs);
+        assert!(matrix.weights.taps.len() >= channels * matrix.depth);
+        let (residual, constant) = matrix.residual.map_or((0, 0), |residual| residual.affine(matrix.zero));
+        Self {
+            tile: tile.as_ptr(),
+            taps: matrix.weights.taps.as_ptr(),
+            channels: matrix.weights.channels.as_ptr(),
+            output: core::ptr::null_mut(),
+            step: channels,
+            pairs,
+            count: channels / 2,
+            groups: count / 4,
+            rest: count % 4,
+            zero: matrix.zero.into(),
+            odd: matrix.depth % 2,
+            residual,
+            constant,
+            planar: 0,
+            pair_steps: [0; 2],
+        }
+    }
 }
 
 pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
-    let Source { row, step, pixels, channels, kernel, padding } = *source;
-    if pixels < 3 {
-        return source.fill(slot, ring);
-    }
-    let words = (pixels + kernel / 2).div_ceil(4) * 8 * ring.rows;
-    assert!(slot < ring.rows && words <= ring.quad_words && channels.is_multiple_of(4) && channels > 0);
-    assert!(ring.words.len() >= channels / 4 * ring.quad_words && row.len() >= (pixels - 1) * step + channels);
+    let Source { row, step, pixels, channels, kernel, padding, rows, row_step } = *source;
+    let written = (pixels + kernel / 2).div_ceil(4) * 8 * ring.rows;
+    let (advance, next, count) = match rows {
+        1 => (4, 4 * ring.quad_words - 4 * written, channels / 4),
+        _ => (row_step, 8_usize.wrapping_sub(4 * written), rows),
+    };
     let fill = match (kernel, ring.rows) {
         (3, 3) => ofa_fill_3_3,
         (5, 5) => ofa_fill_5_5,
@@ -257,13 +296,20 @@ pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
         (7, 15) => ofa_fill_7_15,
         _ => return source.fill(slot, ring),
     };
+    if pixels < 3 {
+        return source.fill(slot, ring);
+    }
+    assert!(rows > 0 && slot + rows <= ring.rows && written <= ring.quad_words);
+    assert!(channels == 4 || rows == 1 && channels > 0 && channels.is_multiple_of(4));
+    assert!(ring.words.len() >= channels / 4 * ring.quad_words);
+    assert!(row.len() >= (rows - 1) * row_step + (pixels - 1) * step + channels);
     let padding = u32::from_ne_bytes([padding as u8; 4]);
-    let next = 4 * (ring.quad_words - words);
-    // SAFETY: it reads `channels` values of every pixel, and for every four channels writes two words of each of them
-    // for every four values from the padding to the last pixel, `words` from first to last; all are counted above.
+    // SAFETY: it reads `channels` values of every pixel of every row, and for every four channels and row writes two
+    // words of each of them for every four values from the padding to the last pixel, `written` from first to last;
+    // all are counted above.
     unsafe {
         let slot = ring.words.as_mut_ptr().add(2 * slot);
-        fill(row.as_ptr(), step, slot, pixels, padding, next, channels);
+        fill(row.as_ptr(), step, slot, pixels, padding, next, advance, count);
     }
 }
 

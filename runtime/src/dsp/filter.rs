@@ -34,22 +34,26 @@ pub(crate) struct Source<'a> {
     pub channels: usize,
     pub kernel: usize,
     pub padding: i8,
+    /// Rows, for as many slots; of four channels, if they are more than one.
+    pub rows: usize,
+    pub row_step: usize,
 }
 
 impl Source<'_> {
     /// Value `i` of a channel, counted from the padding on.
-    fn value(&self, i: usize, channel: usize) -> i8 {
+    fn value(&self, row: usize, i: usize, channel: usize) -> i8 {
         let pixel = i.checked_sub(self.kernel / 2).filter(|&x| x < self.pixels);
-        pixel.map_or(self.padding, |x| self.row[x * self.step + channel])
+        pixel.map_or(self.padding, |x| self.row[row * self.row_step + x * self.step + channel])
     }
 
-    /// Widens all channels into slot `slot` of a ring.
+    /// Widens all channels into the slots of a ring from `slot` on.
     pub fn fill(&self, slot: usize, ring: &mut Ring<'_>) {
         for (quad, words) in ring.words.chunks_exact_mut(ring.quad_words).take(self.channels / 4).enumerate() {
             for (i, words) in words.chunks_exact_mut(2 * ring.rows).enumerate() {
-                let value = |j: usize| self.value(i / 4 * 4 + j, quad * 4 + i % 4);
-                words[2 * slot] = pair(value(0), value(1));
-                words[2 * slot + 1] = pair(value(2), value(3));
+                for (row, words) in words[2 * slot..].as_chunks_mut::<2>().0.iter_mut().take(self.rows).enumerate() {
+                    let value = |j: usize| self.value(row, i / 4 * 4 + j, quad * 4 + i % 4);
+                    *words = [pair(value(0), value(1)), pair(value(2), value(3))];
+                }
             }
         }
     }
@@ -112,7 +116,7 @@ impl<'a> Rows<'a> {
     pub fn source<'r>(&self, row: &'r [i8]) -> Source<'r> {
         let Filter { kernel, padding, width, weights, .. } = *self.filter;
         let channels = weights.channels.len();
-        Source { row, step: channels, pixels: width, channels, kernel, padding }
+        Source { row, step: channels, pixels: width, channels, kernel, padding, rows: 1, row_step: 0 }
     }
 
     /// `count` outputs of row `y` from `x` on, a multiple of 4, of all channels into a tile.
@@ -197,16 +201,24 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
     for first in (0..channels).step_by(4) {
         for y in (0..outputs).step_by(band) {
             let count = band.min(outputs - y);
-            for slot in 0..(count - 1) * stride + kernel {
-                match (y * stride + slot).checked_sub(kernel / 2).filter(|&row| row < filter.height) {
-                    None => ring.pad(slot, padding),
-                    Some(row) => {
-                        let row = &maps[place.input + row * width * channels + first..];
-                        let row = &row[..(width - 1) * channels + 4];
-                        let source = Source { row, step: channels, pixels: width, channels: 4, kernel, padding };
-                        arch::fill(&source, slot, &mut ring);
-                    }
-                }
+            // Slots from `above` to `below` are rows of the map.
+            let (slots, start) = ((count - 1) * stride + kernel, y * stride);
+            let above = (kernel / 2).saturating_sub(start).min(slots);
+            let below = (filter.height + kernel / 2).saturating_sub(start).clamp(above, slots);
+            (0..above).chain(below..slots).for_each(|slot| ring.pad(slot, padding));
+            if above < below {
+                let row = start + above - kernel / 2;
+                let source = Source {
+                    row: &maps[place.input + row * width * channels + first..],
+                    step: channels,
+                    pixels: width,
+                    channels: 4,
+                    kernel,
+                    padding,
+                    rows: below - above,
+                    row_step: width * channels,
+                };
+                arch::fill(&source, above, &mut ring);
             }
             // Groups of four write too much behind their row, which the next row mends; the last row has none.
             let last = y + count == outputs && !output_width.is_multiple_of(4);

@@ -62,27 +62,44 @@ pub(crate) fn windows(lines: &Lines<'_>, first: usize, count: usize, tile: &mut 
     }
 }
 
-/// The pairs of outputs of `count` pixels of a tile, `channels` values apart.
+/// The pairs of outputs of `count` pixels of a tile.
 pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], tile: &[u32]) {
     let channels = matrix.weights.channels.len();
-    let groups = count.div_ceil(4);
-    for pixel in 0..count {
-        for c in 0..channels / 2 * 2 {
-            let taps = &matrix.weights.taps[c / 2 * 2 * matrix.depth..][..2 * matrix.depth];
-            let tap = |i: usize| taps.get(2 * i + c % 2).map_or(0, |&tap| tap as i8);
-            let channel = &matrix.weights.channels[c];
-            let sum = (0..pairs(matrix.depth)).fold(channel.bias, |sum, p| {
-                let word = at(groups, matrix.depth, pixel / 4, p) + pixel % 4;
-                smlad(tile[word], pair(tap(2 * p), tap(2 * p + 1)), sum)
-            });
-            let out = &mut output[pixel * channels + c];
-            let added = matrix.residual.map_or(0, |residual| residual.product(*out));
-            *out = narrow(channel.scaled(sum).wrapping_add(added), matrix.zero);
+    for (pixel, output) in output.chunks_exact_mut(channels).take(count).enumerate() {
+        for (c, out) in output[..channels / 2 * 2].iter_mut().enumerate() {
+            *out = one_output(matrix, count, pixel, c, tile, *out);
         }
     }
 }
 
-/// Widens a row into slot `slot` of a ring that began as padding.
+fn one_output(matrix: &Matrix<'_>, count: usize, pixel: usize, c: usize, tile: &[u32], before: i8) -> i8 {
+    let taps = &matrix.weights.taps[c / 2 * 2 * matrix.depth..][..2 * matrix.depth];
+    let tap = |i: usize| taps.get(2 * i + c % 2).map_or(0, |&tap| tap as i8);
+    let channel = &matrix.weights.channels[c];
+    let sum = (0..pairs(matrix.depth)).fold(channel.bias, |sum, p| {
+        let word = at(count.div_ceil(4), matrix.depth, pixel / 4, p) + pixel % 4;
+        smlad(tile[word], pair(tap(2 * p), tap(2 * p + 1)), sum)
+    });
+    let added = matrix.residual.map_or(0, |residual| residual.product(before));
+    narrow(channel.scaled(sum).wrapping_add(added), matrix.zero)
+}
+
+/// The outputs of `count` pixels, a multiple of four, into slot `slot` of a ring, pixel `x` first.
+pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], slot: usize, ring: &mut Ring<'_>) {
+    let channels = matrix.weights.channels.len();
+    for pixel in 0..count {
+        let half = x + pixel + ring.rows / 2;
+        for c in 0..channels {
+            let value = one_output(matrix, count, pixel, c, tile, 0);
+            let word = &mut ring.words
+                [c / 4 * ring.quad_words + (half / 4 * 4 + c % 4) * 2 * ring.rows + 2 * slot + half % 4 / 2];
+            let value = u32::from(i16::from(value) as u16);
+            *word = if half % 2 == 0 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
+        }
+    }
+}
+
+/// Widens rows into the slots from `slot` on of a ring that began as padding.
 pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
     source.fill(slot, ring);
 }

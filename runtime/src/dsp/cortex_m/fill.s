@@ -1,10 +1,12 @@
 @ A row of int8 into a ring of pairs of int16, four channels at a time.
 @
 @ void ofa_fill_K_R(const int8_t *row, size_t step, uint32_t *slot, size_t pixels, uint32_t padding, size_t next,
-@                   size_t channels):
-@ a kernel of side K, a ring of R rows. `slot` is the slot's place for the first values of the first channel, `padding` a word of padding, `next` the bytes
-@ from where the pixels of four channels end to where those of the next begin. There are three pixels or more,
-@ `step` bytes apart, and four channels or a multiple. Of a row's padding, only what shares a group of four values with pixels is written.
+@                   size_t advance, size_t count):
+@ a kernel of side K, a ring of R rows. `row` is the first of four channels of the first pixel, `step` the bytes from a
+@ pixel to the next, `slot` the slot's place for the first values of the first channel, `padding` a word of padding.
+@ Then on to what lies `advance` bytes further, `next` bytes behind the words written last, `count` times in all: the
+@ next four channels, or the next row. There are three pixels or more. Of a row's padding, only what shares a group of
+@ four values with pixels is written.
 
         .syntax unified
         .thumb
@@ -39,9 +41,6 @@ ofa_fill_\k\()_\rows:
         push    {r0, r1, r3-r11, lr}
         add     r12, r1, r1, lsl #1
         ldr     lr, [sp, #48]
-        ldr     r4, [sp, #56]
-        add     r4, r0
-        str     r4, [sp, #48]                   @ where the first pixel's channels end
 0:
         @ Half a window of padding, then pixels.
         .if \k == 3
@@ -93,11 +92,12 @@ ofa_fill_\k\()_\rows:
 3:      ldr     r4, [sp, #52]
         add     r2, r4
         ldrd    r0, r1, [sp]
+        ldrd    r4, r5, [sp, #56]
         ldr     r3, [sp, #8]
-        adds    r0, #4
+        add     r0, r4
         str     r0, [sp]
-        ldr     r4, [sp, #48]
-        cmp     r0, r4
+        subs    r5, #1
+        str     r5, [sp, #60]
         bne.w   0b
         add     sp, #12
         pop     {r4-r11, pc}

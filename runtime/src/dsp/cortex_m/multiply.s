@@ -47,9 +47,11 @@
         .equ ODD, 128           @ whether the last pair of inputs is one input
         .equ RESIDUAL, 132      @ its multiplier
         .equ CONSTANT, 136      @ 64 bits that a residual's sum starts with
-        .equ BIAS, 144          @ both biases, four times each
-        .equ SUMS, 176          @ eight groups of eight
-        .equ FRAME, 432
+        .equ PLANAR, 144        @ 0: outputs go to pixels. Else the side of the kernel whose ring they go to
+        .equ PAIR_STEP, 148     @ bytes from one pair of channels to the next, and from that to its next
+        .equ BIAS, 160          @ both biases, four times each
+        .equ SUMS, 192          @ eight groups of eight
+        .equ FRAME, 448
 
         @ A word of taps: a pair of each of both channels.
         .macro  UNPACK a, b
@@ -86,10 +88,10 @@ ofa_multiply:
         vpush   {s16-s31}
         sub     sp, #FRAME
         add     r12, sp, #TILE0
-        ldm     r0!, {r1-r7}
-        stm     r12!, {r1-r7}
-        ldm     r0!, {r1-r7}
-        stm     r12!, {r1-r7}
+        ldm     r0!, {r1-r9}
+        stm     r12!, {r1-r9}
+        ldm     r0!, {r1-r8}
+        stm     r12!, {r1-r8}
         ldrd    r0, r1, [sp, #TILE0 + 4]
         strd    r0, r1, [sp, #TAPS]
         ldr     r0, [sp, #COUNT0]
@@ -118,6 +120,9 @@ ofa_multiply:
         movs    r5, #44
         mla     r4, r2, r5, r4
         str     r4, [sp, #LAST_ENTRY]
+        ldr     r6, [sp, #PLANAR]
+        cmp     r6, #0
+        bne     7f
         ldr     r6, [sp, #RESIDUAL]
         cbnz    r6, 2f
         adr.w   r5, .Lmultiply_narrow + 1
@@ -127,6 +132,15 @@ ofa_multiply:
 2:      adr.w   r5, .Lmultiply_add + 1
         cbz     r3, 3f
         adr.w   r5, .Lmultiply_add_tail + 1
+        b       3f
+7:      adr.w   r5, .Lmultiply_planar_5 + 1
+        cmp     r6, #5
+        beq     8f
+        adr.w   r5, .Lmultiply_planar_3 + 1
+        blo     8f
+        adr.w   r5, .Lmultiply_planar_7 + 1
+8:      cbz     r3, 3f
+        subs    r5, #12                         @ the code of ADVANCE_SUMS
 3:      ldr     r4, [sp, #GROUPS]
         mul     r6, r1, r4
         lsls    r6, r6, #4
@@ -147,9 +161,11 @@ ofa_multiply:
         strd    r2, r2, [sp, #BIAS + 16]
         strd    r2, r2, [sp, #BIAS + 24]
         ldr     r4, [sp, #OUTPUT]
+        ldrd    r5, r6, [sp, #PAIR_STEP]
         str     r4, [sp, #OUT]
-        adds    r4, #2
+        add     r4, r5
         str     r4, [sp, #OUTPUT]
+        strd    r6, r5, [sp, #PAIR_STEP]
         ldr     r0, [sp, #TAPS]
         ldr     lr, [sp, #TILE0]
         add     r9, sp, #BIAS
@@ -302,8 +318,17 @@ ofa_multiply:
         bne.w   .Lmultiply_chunk
         b       .Lmultiply_last
 
-        .macro  NARROW_BOTH
-        ldm     sp, {r8-r12}                    @ multipliers, zero point, output, step
+
+        @ On to the sums of the next group, in the last of several chunks: 12 bytes of code.
+        .macro  ADVANCE_SUMS
+        ldr.w   r12, [sp, #SUMS_IN]
+        add.w   r12, r12, #32
+        str.w   r12, [sp, #SUMS_IN]
+        .endm
+
+        @ Sums to outputs; then r11: where they go, r12: the step between pixels.
+        .macro  NARROW_SUMS
+        ldm     sp, {r8-r12}
         smmlar  r0, r0, r8, r10
         smmlar  r1, r1, r8, r10
         smmlar  r2, r2, r8, r10
@@ -320,6 +345,59 @@ ofa_multiply:
         ssat    r5, #8, r5
         ssat    r6, #8, r6
         ssat    r7, #8, r7
+        .endm
+
+        .macro  PLANAR_NEXT k
+        add     r11, #32 * \k
+        str     r11, [sp, #OUT]
+        ldr     r8, [sp, #END]
+        cmp     lr, r8
+        bne.w   .Lmultiply_group
+        b.w     .Lmultiply_next_channels
+        .endm
+
+        @ Half a window of padding is one value, or three: the first pixel ends a word.
+        .macro  PLANAR_ODD k, first, middle, last
+        pkhbt   r1, r1, r2, lsl #16
+        pkhbt   r5, r5, r6, lsl #16
+        strh    r0, [r11, #\first]
+        str     r1, [r11, #\middle]
+        strh    r3, [r11, #\last]
+        strh    r4, [r11, #8 * \k + \first]
+        str     r5, [r11, #8 * \k + \middle]
+        strh    r7, [r11, #8 * \k + \last]
+        .endm
+
+        .balign 4
+        ADVANCE_SUMS
+.Lmultiply_planar_3:
+        NARROW_SUMS
+        PLANAR_ODD 3, 2, 4, 96
+        PLANAR_NEXT 3
+
+        .balign 4
+        ADVANCE_SUMS
+.Lmultiply_planar_7:
+        NARROW_SUMS
+        PLANAR_ODD 7, 6, 224, 228
+        PLANAR_NEXT 7
+
+        .balign 4
+        ADVANCE_SUMS
+.Lmultiply_planar_5:
+        NARROW_SUMS
+        pkhbt   r0, r0, r1, lsl #16
+        pkhbt   r2, r2, r3, lsl #16
+        pkhbt   r4, r4, r5, lsl #16
+        pkhbt   r6, r6, r7, lsl #16
+        str     r0, [r11, #4]
+        str     r2, [r11, #160]
+        str     r4, [r11, #44]
+        str     r6, [r11, #200]
+        PLANAR_NEXT 5
+
+        .macro  NARROW_BOTH
+        NARROW_SUMS
         bfi     r0, r4, #8, #8
         bfi     r1, r5, #8, #8
         bfi     r2, r6, #8, #8
@@ -328,9 +406,7 @@ ofa_multiply:
 
         .balign 4
 .Lmultiply_tail:                                @ last of several chunks
-        ldr     r12, [sp, #SUMS_IN]
-        add     r12, #32
-        str     r12, [sp, #SUMS_IN]
+        ADVANCE_SUMS
 .Lmultiply_narrow:
         NARROW_BOTH
         strh    r0, [r11]
@@ -400,9 +476,7 @@ ofa_multiply:
 
         .balign 4
 .Lmultiply_add_tail:
-        ldr     r12, [sp, #SUMS_IN]
-        add     r12, #32
-        str     r12, [sp, #SUMS_IN]
+        ADVANCE_SUMS
 .Lmultiply_add:
         str     lr, [sp, #SAVED]
         ldr     r11, [sp, #OUT]
