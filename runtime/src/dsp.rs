@@ -20,7 +20,7 @@ use crate::memory::bytes;
 use crate::plan::{Place, SEGMENT, segment};
 use crate::quant::Channel;
 use crate::scalar::Scalar;
-use crate::stream::{Filter, Fused, Kernels, Matrix, Window};
+use crate::stream::{Filter, Fused, Kernels, Matrix, Part, Window};
 use filter::Rows;
 
 /// Armv7E-M.
@@ -35,8 +35,8 @@ impl Kernels for Dsp {
         }
     }
 
-    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]) {
-        matrix::load_windows(window, (y, x), count, input, scratch);
+    fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]) {
+        matrix::load_windows(window, part, input, scratch);
     }
 
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]) {

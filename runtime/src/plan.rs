@@ -171,7 +171,10 @@ impl Layer {
                     let pixels = conv.input.height as usize * conv.input.width as usize;
                     return tile_bytes(min(pixels, CHUNK), depth);
                 }
-                column_bytes(depth) + tile_bytes(window_segment(conv.output().width), depth)
+                {
+                    let (segment, rows) = window_parts(conv);
+                    column_bytes(depth) + tile_bytes(segment * rows, depth)
+                }
             }
             Self::Block(block) => {
                 let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
@@ -220,9 +223,14 @@ pub(crate) const fn segment(width: u16) -> usize {
     part(width as usize, SEGMENT)
 }
 
-/// The same for a convolution with a window.
-pub(crate) const fn window_segment(width: u16) -> usize {
-    part(width as usize, CHUNK)
+/// The same for a convolution with a window, and how many whole rows are made at a time: more than one where windows are
+/// small and rows are short and groups of four pixels.
+pub(crate) const fn window_parts(conv: &Conv) -> (usize, usize) {
+    let width = conv.output().width as usize;
+    let segment = part(width, CHUNK);
+    let rows = 48 / width;
+    let together = conv.order().depth <= 32 && width.is_multiple_of(4) && rows > 1;
+    (segment, if together { rows } else { 1 })
 }
 
 const fn part(width: usize, most: usize) -> usize {

@@ -6,7 +6,7 @@ use crate::layer::KERNEL_LIMIT;
 use crate::memory::bytes;
 use crate::plan::{Place, segment};
 use crate::quant::{Channel, narrow};
-use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Window, windows};
+use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Part, Window, windows};
 
 /// Of a depthwise window.
 const MOST_TAPS: usize = KERNEL_LIMIT as usize * KERNEL_LIMIT as usize;
@@ -20,9 +20,10 @@ impl Kernels for Scalar {
         bytes(scratch)[..pixels.len()].copy_from_slice(pixels);
     }
 
-    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]) {
-        for (i, column) in bytes(scratch).chunks_exact_mut(window.depth()).take(count).enumerate() {
-            window.gather(y, x + i, input, column);
+    fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]) {
+        let columns = bytes(scratch).chunks_exact_mut(window.depth()).skip(part.first).take(part.count);
+        for (i, column) in columns.enumerate() {
+            window.gather(part.y, part.x + i, input, column);
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
-use crate::plan::{CHUNK, Place, Step, window_segment};
+use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual};
 use crate::reference::floor;
 use crate::weights::Weights;
@@ -42,6 +42,19 @@ pub(crate) struct Window<'a> {
     pub conv: &'a Conv,
     /// Value of padding.
     pub padding: i8,
+}
+
+/// `count` outputs of row `y` from `x` on, which are pixels `first` and on of `all` that are multiplied together. `first`
+/// is a multiple of four.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub y: usize,
+    pub x: usize,
+    pub count: usize,
+    pub first: usize,
+    // Only kernels that lay pixels side by side ask for it.
+    #[cfg_attr(not(any(ofa_dsp, test)), allow(dead_code))]
+    pub all: usize,
 }
 
 /// A depthwise convolution.
@@ -79,8 +92,8 @@ pub(crate) struct Fused<'a> {
 pub(crate) trait Kernels {
     /// Takes a few pixels of `depth` values each, as inputs of a matrix.
     fn load(depth: usize, pixels: &[i8], scratch: &mut [u32]);
-    /// Takes the windows of `count` outputs of row `y`, from `x` on, as inputs of a matrix.
-    fn load_windows(window: &Window<'_>, y: usize, x: usize, count: usize, input: &[i8], scratch: &mut [u32]);
+    /// Takes the windows of a part of an output row as inputs of a matrix.
+    fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]);
     /// The outputs of the `count` pixels that were loaded.
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]);
     /// Makes the ring ready.
@@ -146,13 +159,18 @@ fn conv<K: Kernels>(
         return;
     }
     let window = Window { conv, padding: quant.input_zero };
-    let (width, segment) = (usize::from(output.width), window_segment(output.width));
-    in_order(usize::from(output.height), place.descending, |y| {
+    let (width, height) = (usize::from(output.width), usize::from(output.height));
+    let (segment, rows) = window_parts(conv);
+    in_order(height.div_ceil(rows), place.descending, |band| {
+        let (y, rows) = (band * rows, rows.min(height - band * rows));
         for x in (0..width).step_by(segment) {
             let count = segment.min(width - x);
-            K::load_windows(&window, y, x, count, &maps[place.input..][..input.len()], scratch);
-            let output = &mut maps[place.output + y * output.row() + x * channels..][..count * channels];
-            K::multiply(&matrix, count, output, scratch);
+            for row in 0..rows {
+                let part = Part { y: y + row, x, count, first: row * width, all: rows * count };
+                K::load_windows(&window, &part, &maps[place.input..][..input.len()], scratch);
+            }
+            let output = &mut maps[place.output + y * output.row() + x * channels..][..rows * count * channels];
+            K::multiply(&matrix, rows * count, output, scratch);
         }
     });
 }

@@ -157,7 +157,7 @@ pub(crate) fn pair(low: i8, high: i8) -> u32 {
 }
 
 pub(crate) fn widen(pixels: &[i8], depth: usize, quads: usize, groups: usize, tile: &mut [u32], skip: usize) {
-    assert!(quads > 0 && groups > 0);
+    assert!((1..=8).contains(&quads) && groups > 0);
     assert!(pixels.len() >= (4 * groups - 1) * depth + 4 * quads && tile.len() >= groups * (8 * quads + skip) - skip);
     // SAFETY: it reads 4 × quads values of each of 4 × groups pixels, and writes 8 × quads words for each group, as
     // many as the slices have; both are counted above.
@@ -250,11 +250,12 @@ pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], 
 
 impl MultiplyJob {
     /// All but the output. It reads 4 × groups × pairs words of the tile, 2 × depth taps and two channels for each pair
-    /// of channels; all are counted here. Eight groups of sums fit into its frame.
+    /// of channels; all are counted here. Eight groups of sums fit into its frame, and
+    /// sums of a single chunk of 16 pairs stay in registers.
     fn new(matrix: &Matrix<'_>, count: usize, tile: &[u32]) -> Self {
         let channels = matrix.weights.channels.len();
         let (pairs, groups) = (pairs(matrix.depth), count.div_ceil(4));
-        assert!(groups <= 8 && tile.len() >= 4 * groups * pairs);
+        assert!((groups <= 8 || pairs <= 16) && tile.len() >= 4 * groups * pairs);
         assert!(matrix.weights.taps.len() >= channels * matrix.depth);
         let (residual, constant) = matrix.residual.map_or((0, 0), |residual| residual.affine(matrix.zero));
         Self {
@@ -401,7 +402,7 @@ pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
         channels: channels.as_ptr(),
         output: output.values.as_mut_ptr(),
         step: output.step,
-        below: output.row.wrapping_sub(2 * output.step),
+        below: output.row,
         groups,
         rows: plane.rows,
         zero: zero.into(),

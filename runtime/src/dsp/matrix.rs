@@ -14,7 +14,7 @@ use super::arch::{self, pair, smlad, sxtb16, sxtb16_ror_8};
 use crate::memory::bytes;
 use crate::order::Order;
 use crate::plan::tile_bytes;
-use crate::stream::{Matrix, Window};
+use crate::stream::{Matrix, Part, Window};
 
 /// Pairs of a chunk.
 pub(crate) const CHUNK_PAIRS: usize = 16;
@@ -90,30 +90,27 @@ pub(super) fn load_vector(fours: usize, values: &[i8], words: &mut [u32]) {
     words_left.iter_mut().zip(left(rest)).for_each(|(word, pair)| *word = pair);
 }
 
-/// Takes the windows of `count` outputs of row `y` from `x` on.
-pub(super) fn load_windows(
-    window: &Window<'_>,
-    (y, x): (usize, usize),
-    count: usize,
-    input: &[i8],
-    scratch: &mut [u32],
-) {
+/// Takes the windows of a part of a row.
+pub(super) fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]) {
     let order = window.conv.order();
     let Order { depth, .. } = order;
-    let (tile, columns) = scratch.split_at_mut(tile_bytes(count, depth) / 4);
-    if count > 1 && window.conv.kernel == 3 && matches!(window.conv.input.channels, 1 | 3) {
-        return load_lines(window, (y, x), count, input, tile);
+    let (tile, columns) = scratch.split_at_mut(tile_bytes(part.all, depth) / 4);
+    if part.all > 1 && window.conv.kernel == 3 && matches!(window.conv.input.channels, 1 | 3) {
+        return load_lines(window, part, input, tile);
     }
     let columns = bytes(columns);
     let step = depth.next_multiple_of(4);
-    for (group, first) in (0..count).step_by(4).enumerate() {
-        let pixels = (count - first).min(4);
+    for first in (0..part.count).step_by(4) {
+        let pixels = (part.count - first).min(4);
         for (i, column) in columns.chunks_exact_mut(step).take(pixels).enumerate() {
-            window.gather(y, x + first + i, input, &mut column[..depth]);
+            window.gather(part.y, part.x + first + i, input, &mut column[..depth]);
         }
-        match count {
+        match part.all {
             1 => load_vector(order.fours(), &columns[..depth], tile),
-            _ => load_groups((depth, order.fours()), step, columns, pixels, (group, count.div_ceil(4)), tile),
+            all => {
+                let groups = ((part.first + first) / 4, all.div_ceil(4));
+                load_groups((depth, order.fours()), step, columns, pixels, groups, tile);
+            }
         }
     }
 }
@@ -129,7 +126,8 @@ pub(crate) struct Lines<'a> {
 }
 
 /// As [`load_windows`], for images.
-fn load_lines(window: &Window<'_>, (y, x): (usize, usize), count: usize, input: &[i8], tile: &mut [u32]) {
+fn load_lines(window: &Window<'_>, part: &Part, input: &[i8], tile: &mut [u32]) {
+    let Part { y, x, count, first, .. } = *part;
     let map = window.conv.input;
     let (channels, stride) = (usize::from(map.channels), usize::from(window.conv.stride));
     let (height, width) = (usize::from(map.height), usize::from(map.width));
@@ -148,7 +146,7 @@ fn load_lines(window: &Window<'_>, (y, x): (usize, usize), count: usize, input: 
             rows: rows.map(|row| row.map_or(&padding[..], |row| &row[((x + left) * stride - 1) * channels..])),
             steps: rows.map(|row| row.map_or(0, |_| stride * channels)),
         };
-        arch::windows(&lines, left, right - left, tile);
+        arch::windows(&lines, first + left, right - left, tile);
     }
     for i in (0..left).chain(right..count) {
         let mut edge = [padding; 3];
@@ -157,12 +155,12 @@ fn load_lines(window: &Window<'_>, (y, x): (usize, usize), count: usize, input: 
             for (pixel, values) in edge.chunks_exact_mut(channels).take(3).enumerate() {
                 let column = ((x + i) * stride + pixel).checked_sub(1).filter(|&column| column < width);
                 if let Some(column) = column {
-                    values.copy_from_slice(&row[column * channels..][..channels]);
+                    values.iter_mut().zip(&row[column * channels..]).for_each(|(value, &pixel)| *value = pixel);
                 }
             }
         }
         let lines = Lines { channels, rows: [&edge[0], &edge[1], &edge[2]], steps: [0; 3] };
-        arch::windows(&lines, i, 1, tile);
+        arch::windows(&lines, first + i, 1, tile);
     }
 }
 

@@ -76,80 +76,80 @@
         smlabt  r3, \d, r10, r3
         .endm
 
-        @ One row: slot `s` of the ring, in which four values of all channels take `q` bytes.
-        .macro  ROW_3_1 s, q, start=no
+        @ One row: slot `s` of the ring, in which four values of all channels take `q` bytes; the taps lie at `t`.
+        .macro  ROW_3_1 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldr     r6, [r11, #\q + 8 * \s]
-        ldrd    r9, r10, [sp, #8 * \s]
+        ldrd    r9, r10, [sp, #\t + 8 * \s]
         TAPS_1  r4, r5, r6, 1, 1, \start
         .endm
 
-        .macro  ROW_5_1 s, q, start=no
+        .macro  ROW_5_1 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldrd    r6, r7, [r11, #\q + 8 * \s]
-        ldrd    r9, r10, [sp, #16 * \s]
+        ldrd    r9, r10, [sp, #\t + 16 * \s]
         TAPS_1  r4, r5, r6, 1, 0, \start
-        ldrd    r9, r10, [sp, #16 * \s + 8]
+        ldrd    r9, r10, [sp, #\t + 16 * \s + 8]
         TAPS_1  r5, r6, r7, 0, 1
         .endm
 
-        .macro  ROW_7_1 s, q, start=no
+        .macro  ROW_7_1 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldrd    r6, r7, [r11, #\q + 8 * \s]
         ldr     r8, [r11, #2 * \q + 8 * \s]
-        ldrd    r9, r10, [sp, #24 * \s]
+        ldrd    r9, r10, [sp, #\t + 24 * \s]
         TAPS_1  r4, r5, r6, 1, 0, \start
-        ldrd    r9, r10, [sp, #24 * \s + 8]
+        ldrd    r9, r10, [sp, #\t + 24 * \s + 8]
         TAPS_1  r5, r6, r7, 0, 0
-        ldrd    r9, r10, [sp, #24 * \s + 16]
+        ldrd    r9, r10, [sp, #\t + 24 * \s + 16]
         TAPS_1  r6, r7, r8, 0, 1
         .endm
 
-        .macro  ROW_3_2 s, q, start=no
+        .macro  ROW_3_2 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldrd    r6, r7, [r11, #\q + 8 * \s]
         ldr     r8, [r11, #2 * \q + 8 * \s]
-        ldrd    r9, r10, [sp, #8 * \s]
+        ldrd    r9, r10, [sp, #\t + 8 * \s]
         TAPS_2  r4, r5, r6, r7, \start
         LAST_2  r5, r6, r7, r8
         .endm
 
-        .macro  ROW_5_2 s, q, start=no
+        .macro  ROW_5_2 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldrd    r6, r7, [r11, #\q + 8 * \s]
-        ldrd    r9, r10, [sp, #16 * \s]
+        ldrd    r9, r10, [sp, #\t + 16 * \s]
         TAPS_2  r4, r5, r6, r7, \start
         ldrd    r8, r4, [r11, #2 * \q + 8 * \s]
-        ldrd    r9, r10, [sp, #16 * \s + 8]
+        ldrd    r9, r10, [sp, #\t + 16 * \s + 8]
         TAPS_2  r5, r6, r7, r8
         LAST_2  r6, r7, r8, r4
         .endm
 
-        .macro  ROW_7_2 s, q, start=no
+        .macro  ROW_7_2 s, q, t, start=no
         ldrd    r4, r5, [r11, #8 * \s]
         ldrd    r6, r7, [r11, #\q + 8 * \s]
-        ldrd    r9, r10, [sp, #24 * \s]
+        ldrd    r9, r10, [sp, #\t + 24 * \s]
         TAPS_2  r4, r5, r6, r7, \start
         ldrd    r8, r4, [r11, #2 * \q + 8 * \s]
-        ldrd    r9, r10, [sp, #24 * \s + 8]
+        ldrd    r9, r10, [sp, #\t + 24 * \s + 8]
         TAPS_2  r5, r6, r7, r8
         ldr     r5, [r11, #3 * \q + 8 * \s]
-        ldrd    r9, r10, [sp, #24 * \s + 16]
+        ldrd    r9, r10, [sp, #\t + 24 * \s + 16]
         TAPS_2  r6, r7, r8, r4
         LAST_2  r7, r8, r4, r5
         .endm
 
-        .macro  ROWS k, stride, q
-        ROW_\k\()_\stride 0, \q, r12
-        ROW_\k\()_\stride 1, \q
-        ROW_\k\()_\stride 2, \q
+        .macro  ROWS k, stride, q, t
+        ROW_\k\()_\stride 0, \q, \t, r12
+        ROW_\k\()_\stride 1, \q, \t
+        ROW_\k\()_\stride 2, \q, \t
         .if \k > 3
-        ROW_\k\()_\stride 3, \q
-        ROW_\k\()_\stride 4, \q
+        ROW_\k\()_\stride 3, \q, \t
+        ROW_\k\()_\stride 4, \q, \t
         .endif
         .if \k > 5
-        ROW_\k\()_\stride 5, \q
-        ROW_\k\()_\stride 6, \q
+        ROW_\k\()_\stride 5, \q, \t
+        ROW_\k\()_\stride 6, \q, \t
         .endif
         .endm
 
@@ -235,7 +235,7 @@ ofa_filter_\k\()_\stride:
         add     r0, r11
         str     r0, [sp, #F_END]
 
-2:      ROWS    \k, \stride, 32 * \k
+2:      ROWS    \k, \stride, 32 * \k, F_TABLE
         .if \k * \stride == 3
         NARROW  r7, r8
         .else
@@ -292,25 +292,25 @@ ofa_filter_\k\()_\stride:
 @ Depthwise convolutions of four whole channels, or bands of them, to pixels.
 @
 @ void ofa_plane_K_S(Job *job): kernel K, stride S. The job's words: plane, taps, channels, output, bytes between pixels,
-@ bytes from the third pixel of a group to the first of the group below, groups of four outputs in a row, rows, zero
+@ bytes from a pixel to the one below, groups of four outputs in a row, rows, zero
 @ point, bytes from a group's first pixel to that of the next group. A plane is a ring with room for 24 rows, 15 for
 @ stride 2. Groups go from the last to the first, so that what a last group has too many is overwritten.
 
-        .equ P_MULTIPLIER, 168
-        .equ P_ZERO, 172
-        .equ P_STEP, 176
-        .equ P_BELOW, 180
-        .equ P_END, 184
-        .equ P_PLANE, 188       @ of the channel's last group
-        .equ P_OUTPUT, 192
-        .equ P_TAPS, 196
-        .equ P_CHANNELS, 200
-        .equ P_GROUPS, 204
-        .equ P_ROWS, 208        @ eight times
-        .equ P_COUNT, 212
-        .equ P_BACK, 216
-        .equ P_GROUP, 220
-        .equ P_AT, 224          @ the group's first pixel
+        .equ P_STEP, 0          @ one pixel on, three pixels, a row
+        .equ P_END, 12          @ of the group's rows
+        .equ P_TABLE, 16
+        .equ P_MULTIPLIER, 184
+        .equ P_ZERO, 188
+        .equ P_PLANE, 192       @ of the channel's last group
+        .equ P_OUTPUT, 196
+        .equ P_TAPS, 200
+        .equ P_CHANNELS, 204
+        .equ P_GROUPS, 208
+        .equ P_ROWS, 212        @ bytes of a group's rows
+        .equ P_COUNT, 216
+        .equ P_BACK, 220
+        .equ P_GROUP, 224
+        .equ P_AT, 228          @ the group's first pixel
         .equ P_FRAME, 232
 
         .macro  PLANE k, stride, rows
@@ -323,7 +323,9 @@ ofa_plane_\k\()_\stride:
         sub     sp, #P_FRAME
         ldm     r0, {r1-r10}
         strd    r2, r3, [sp, #P_TAPS]
-        strd    r5, r6, [sp, #P_STEP]
+        add     r0, r5, r5, lsl #1
+        strd    r5, r0, [sp, #P_STEP]
+        str     r6, [sp, #P_STEP + 8]
         str     r9, [sp, #P_ZERO]
         lsls    r8, r8, #2 + \stride
         strd    r7, r8, [sp, #P_GROUPS]
@@ -337,7 +339,7 @@ ofa_plane_\k\()_\stride:
         strd    r1, r4, [sp, #P_PLANE]
 
 1:      ldr     r0, [sp, #P_TAPS]
-        mov     r9, sp
+        add     r9, sp, #P_TABLE
         .rept   \k
         TAPS    \k
         .endr
@@ -355,27 +357,25 @@ ofa_plane_\k\()_\stride:
         ldrd    r7, r8, [sp, #P_MULTIPLIER]
         .endif
 
-3:      ROWS    \k, \stride, 32 * \rows
+3:      ROWS    \k, \stride, 32 * \rows, P_TABLE
         .if \k * \stride == 3
         NARROW  r7, r8
         .else
         ldrd    r4, r5, [sp, #P_MULTIPLIER]
         NARROW  r4, r5
         .endif
-        ldrd    r4, r5, [sp, #P_STEP]
+        ldm     sp, {r4, r5, r6, r9}
         ssat    r0, #8, r0
         ssat    r1, #8, r1
         ssat    r2, #8, r2
         ssat    r3, #8, r3
         strb    r0, [lr]
         strb    r1, [lr, r4]
-        add     lr, lr, r4, lsl #1
-        strb    r2, [lr]
-        strb    r3, [lr, r4]
-        add     lr, r5
-        ldr     r4, [sp, #P_END]
+        strb    r2, [lr, r4, lsl #1]
+        strb    r3, [lr, r5]
+        add     lr, r6
         add     r11, #8 * \stride
-        cmp     r11, r4
+        cmp     r11, r9
         bne.w   3b
 
         ldr     r4, [sp, #P_ROWS]

@@ -68,6 +68,30 @@
         vmov    \a, \b, r3, r8
         .endm
 
+        @ All 16 words of a whole chunk.
+        .macro  SPLIT_WHOLE
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s0, s1
+        SPLIT   r2, s2, s3
+        SPLIT   r5, s4, s5
+        SPLIT   r6, s6, s7
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s8, s9
+        SPLIT   r2, s10, s11
+        SPLIT   r5, s12, s13
+        SPLIT   r6, s14, s15
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s16, s17
+        SPLIT   r2, s18, s19
+        SPLIT   r5, s20, s21
+        SPLIT   r6, s22, s23
+        ldm     r0!, {r1, r2, r5, r6}
+        SPLIT   r1, s24, s25
+        SPLIT   r2, s26, s27
+        SPLIT   r5, s28, s29
+        SPLIT   r6, s30, s31
+        .endm
+
         @ A pair of inputs of four pixels times the taps of both channels: 44 bytes of code.
         .macro  PAIR a, b
         ldm.w   lr!, {r8-r11}
@@ -115,7 +139,11 @@ ofa_multiply:
         ldr     r6, [sp, #ODD]
         cbz     r6, 1f
         adr.w   r5, .Lmultiply_half_pair + 1
-1:      strd    r4, r5, [sp, #LAST_UNPACK]
+        b       2f
+1:      cmp     r1, #16
+        bne     2f
+        adr.w   r4, .Lmultiply_whole_chunk + 1
+2:      strd    r4, r5, [sp, #LAST_UNPACK]
         adr.w   r4, .Lmultiply_pairs + 1
         movs    r5, #44
         mla     r4, r2, r5, r4
@@ -177,26 +205,7 @@ ofa_multiply:
 .Lmultiply_chunk:                               @ r4: chunks before the last, r7: what follows, r9: where sums begin
         tst     r0, #3
         bne.w   5f
-        ldm     r0!, {r1, r2, r5, r6}
-        SPLIT   r1, s0, s1
-        SPLIT   r2, s2, s3
-        SPLIT   r5, s4, s5
-        SPLIT   r6, s6, s7
-        ldm     r0!, {r1, r2, r5, r6}
-        SPLIT   r1, s8, s9
-        SPLIT   r2, s10, s11
-        SPLIT   r5, s12, s13
-        SPLIT   r6, s14, s15
-        ldm     r0!, {r1, r2, r5, r6}
-        SPLIT   r1, s16, s17
-        SPLIT   r2, s18, s19
-        SPLIT   r5, s20, s21
-        SPLIT   r6, s22, s23
-        ldm     r0!, {r1, r2, r5, r6}
-        SPLIT   r1, s24, s25
-        SPLIT   r2, s26, s27
-        SPLIT   r5, s28, s29
-        SPLIT   r6, s30, s31
+        SPLIT_WHOLE
 6:      str     r0, [sp, #TAPS]
         add     r8, sp, #SUMS
         strd    r9, r8, [sp, #SUMS_IN]
@@ -225,6 +234,13 @@ ofa_multiply:
         UNPACK  s28, s29
         UNPACK  s30, s31
         b       6b
+
+        .balign 4
+.Lmultiply_whole_chunk:
+        tst     r0, #3
+        bne.w   .Lmultiply_unpack
+        SPLIT_WHOLE
+        b       .Lmultiply_unpacked
 
 .Lmultiply_last:
         ldr     pc, [sp, #LAST_UNPACK]
@@ -256,6 +272,7 @@ ofa_multiply:
 1:      sxtb16  r2, r1
         sxtb16  r3, r1, ror #8
         vmov    s30, s31, r2, r3
+.Lmultiply_unpacked:
         str     r0, [sp, #TAPS]
         str     r9, [sp, #SUMS_IN]
         ldrd    r6, r7, [sp, #LAST_ENTRY]
