@@ -197,6 +197,7 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
     let mut ring = Ring { words, rows, quad_words };
     ring.begin(padding);
     let band = (rows - kernel) / stride + 1;
+    let spilled = (output_width.next_multiple_of(4) - output_width).div_ceil(output_width);
     let row_bytes = output_width * channels;
     for first in (0..channels).step_by(4) {
         for y in (0..outputs).step_by(band) {
@@ -220,9 +221,8 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
                 };
                 arch::fill(&source, above, &mut ring);
             }
-            // Groups of four write too much behind their row, which the next row mends; the last row has none.
-            let last = y + count == outputs && !output_width.is_multiple_of(4);
-            let direct = count - usize::from(last);
+            // Groups of four write too much behind their row, which the rows below mend; the last rows have none.
+            let direct = outputs.saturating_sub(spilled + y).min(count);
             let plane = Plane { filter, first, words: ring.words, rows: direct };
             let output = &mut maps[place.output + y * row_bytes..place.output + outputs * row_bytes];
             if direct > 0 {
@@ -230,10 +230,10 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
                 arch::plane(&plane, Pixels { values, step: channels, row: row_bytes });
             }
             let output = &mut output[..count * row_bytes];
-            if last {
-                let words = &plane.words[2 * direct * stride..];
+            for (row, output) in output.chunks_exact_mut(row_bytes).enumerate().skip(direct) {
+                let words = &plane.words[2 * row * stride..];
                 arch::plane(&Plane { words, rows: 1, ..plane }, Pixels { values: line, step: 4, row: 0 });
-                let pixels = output[direct * row_bytes..].chunks_exact_mut(channels).zip(line.as_chunks::<4>().0);
+                let pixels = output.chunks_exact_mut(channels).zip(line.as_chunks::<4>().0);
                 pixels.for_each(|(pixel, values)| pixel[first..first + 4].copy_from_slice(values));
             }
             if floor > i8::MIN {

@@ -142,8 +142,12 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
 pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
     let Filter { stride, weights, zero, output_width, .. } = *plane.filter;
     let rows = plane_rows(stride as u8);
+    // As on the core, groups from the last to the first: what they spill is overwritten.
+    let pixels = (0..output_width.div_ceil(4)).rev().flat_map(|group| {
+        (0..plane.rows).flat_map(move |y| (0..4).map(move |i| (y, 4 * group + i)))
+    });
     for c in 0..4 {
-        for (y, x) in (0..plane.rows).flat_map(|y| (0..output_width).map(move |x| (y, x))) {
+        for (y, x) in pixels.clone() {
             let words = &plane.words[(x / 4 * stride * 4 + c) * 2 * rows + 2 * y * stride..];
             let sum = window_sum(plane.filter, plane.first + c, words, x % 4, rows, |slot| slot);
             let value = narrow(weights.channels[plane.first + c].scaled(sum), zero);
