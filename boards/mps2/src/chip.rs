@@ -21,7 +21,7 @@ impl Register {
     }
 }
 
-/// An image of the FPGA: where its peripherals lie, and how fast its counter is.
+/// An image of the FPGA: where its peripherals lie, and how fast its counter is to an instruction.
 #[derive(Debug)]
 pub struct Image {
     pub(crate) uart_data: Register,
@@ -30,17 +30,19 @@ pub struct Image {
     pub(crate) uart_divider: Register,
     pub(crate) leds: Register,
     pub(crate) counter: Register,
-    /// The counter's clock. QEMU's cores do an instruction in 64 ns.
-    pub(crate) counter_hz: u32,
+    /// So many counts are …
+    pub(crate) counts: u32,
+    /// … so many instructions of 64 ns.
+    pub(crate) instructions: u32,
 }
 
 impl Image {
-    /// Application notes 385, 386 and 500: Cortex-M3, M4 and M7.
-    pub const CORTEX_M_SYSTEM: Self = Self::at(0x4000_4000, 0x4002_8000, 25_000_000);
-    /// Application note 505: Cortex-M33 in an IoT Kit, by its secure addresses.
-    pub const IOT_KIT: Self = Self::at(0x5020_0000, 0x5030_2000, 20_000_000);
+    /// Application notes 385, 386 and 500: Cortex-M3, M4 and M7, and a counter at 25 MHz.
+    pub const CORTEX_M_SYSTEM: Self = Self::at(0x4000_4000, 0x4002_8000, [8, 5]);
+    /// Application note 505: Cortex-M33 in an IoT Kit, by its secure addresses, and a counter at 20 MHz.
+    pub const IOT_KIT: Self = Self::at(0x5020_0000, 0x5030_2000, [32, 25]);
 
-    const fn at(uart: usize, fpga: usize, counter_hz: u32) -> Self {
+    const fn at(uart: usize, fpga: usize, [counts, instructions]: [u32; 2]) -> Self {
         Self {
             uart_data: Register(uart),
             uart_state: Register(uart + 0x4),
@@ -48,7 +50,8 @@ impl Image {
             uart_divider: Register(uart + 0x10),
             leds: Register(fpga),
             counter: Register(fpga + 0x18),
-            counter_hz,
+            counts,
+            instructions,
         }
     }
 }

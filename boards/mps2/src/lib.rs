@@ -5,6 +5,7 @@
 mod chip;
 
 use core::convert::Infallible;
+use core::hint::black_box;
 
 use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
@@ -63,14 +64,9 @@ impl Write for Uart {
 pub struct Counter(&'static Image);
 
 impl Counter {
-    /// Counts in 64 seconds of the machine's time, which are 10⁹ instructions.
-    const fn counts(&self) -> u64 {
-        64 * self.0.counter_hz as u64
-    }
-
     /// After `n` instructions the counter shows as many counts rounded down, so it says exactly how many there were.
     const fn instructions(&self, counter: u64) -> u64 {
-        (counter * 1_000_000_000).div_ceil(self.counts())
+        (counter * self.0.instructions as u64).div_ceil(self.0.counts as u64)
     }
 }
 
@@ -80,7 +76,8 @@ impl Timer for Counter {
     }
 
     fn since(&self, start: u32) -> u32 {
-        let end = self.0.counter.read();
+        // Together, so that nothing is computed of the start while the work is timed.
+        let (start, end) = black_box((start, self.0.counter.read()));
         let round = if start <= end { 0 } else { 1 << 32 };
         (self.instructions(round + u64::from(end)) - self.instructions(start.into())) as u32
     }
