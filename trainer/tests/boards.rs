@@ -150,7 +150,7 @@ fn small_layers() -> Vec<Layer> {
     .chain(
         [
             linear,
-            Linear { inputs: 129, outputs: 7, activation: Activation::Relu, ..linear },
+            Linear { inputs: 129, outputs: 7, activation: Activation::Relu },
             Linear { inputs: 3, outputs: 1, ..linear },
         ]
         .map(Layer::Linear),
