@@ -4,16 +4,15 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(ofa_dsp)");
+    println!("cargo::rustc-check-cfg=cfg(ofa_dsp, ofa_armv8m)");
     let variable = |name| env::var(name).unwrap_or_default();
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    let armv8m = variable("TARGET") == "thumbv8m.main-none-eabihf";
     // Both with a floating-point unit, whose registers hold weights.
-    let dsp = match variable("TARGET").as_str() {
-        "thumbv7em-none-eabihf" => true,
-        "thumbv8m.main-none-eabihf" => flags.contains("target-cpu=cortex-m33"),
-        _ => false,
-    };
-    if dsp {
+    if variable("TARGET") == "thumbv7em-none-eabihf" || armv8m && flags.contains("target-cpu=cortex-m33") {
         println!("cargo::rustc-cfg=ofa_dsp");
+    }
+    if armv8m {
+        println!("cargo::rustc-cfg=ofa_armv8m");
     }
 }

@@ -283,7 +283,8 @@ fn layers_that_the_board_cannot_run_are_refused_with_their_cause() {
         cause(&layers[1]),
         format!("it needs {} bytes more than the pool of weights has", (1 << 21) - (1 << 19))
     );
-    assert_eq!(cause(&layers[2]), format!("it needs {} bytes more than the arena has", 6_000_000 - (3 << 20)));
+    let lack = layers[2].arena_bytes() - (3 << 20);
+    assert_eq!(cause(&layers[2]), format!("it needs {lack} bytes more than the arena has"));
     let error = table.latency(&layers[..1]).unwrap_err().to_string();
     assert!(error.contains("refuses conv 4x4x8"), "{error}");
 }
@@ -293,11 +294,10 @@ fn a_net_that_misses_the_board_is_a_build_error_in_bytes() {
     need_qemu!();
     let space = fashion();
     let conv =
-        Conv { input: Shape::new(1500, 1500, 1), channels: 1, kernel: 1, stride: 1, activation: Activation::None };
+        Conv { input: Shape::new(1500, 1500, 1), channels: 2, kernel: 1, stride: 1, activation: Activation::None };
     let net = any_net(&space, &space.smallest(), &[Layer::Conv(conv)]);
     let error = firmware::build(&board(), Binary::Runner(&net)).unwrap_err().to_string();
-    // Two maps and the frame, less the board's memory.
-    let missing = 2 * 1500 * 1500 + latency_probe::FRAME - (4 << 20);
+    let missing = Layer::Conv(conv).arena_bytes() + latency_probe::FRAME - (4 << 20);
     assert!(error.contains(&format!("the net misses the board's SRAM by bytes: {missing}")), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }

@@ -10,6 +10,9 @@ use crate::plan::plane_rows;
 use crate::quant::Channel;
 use crate::stream::{Filter, Matrix};
 
+// Assembly outside functions does not know the target's extensions.
+#[cfg(ofa_armv8m)]
+global_asm!(".cpu cortex-m33");
 global_asm!(include_str!("cortex_m/widen.s"), options(raw));
 global_asm!(include_str!("cortex_m/windows.s"), options(raw));
 global_asm!(include_str!("cortex_m/multiply.s"), options(raw));
