@@ -28,7 +28,7 @@ fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
 
 #[test]
 fn a_missing_dataset() {
-    refused(&["train", "--data", "/nowhere"], &["/nowhere/train-images-idx3-ubyte.gz", "--data"]);
+    refused(&["train", "--data", "/nowhere"], &["no dataset", "/nowhere is no folder", "--data"]);
 }
 
 #[test]

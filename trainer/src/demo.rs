@@ -134,7 +134,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     })?;
 
     let report = seconds.time("run", || {
-        let images = dataset.test.first(demo.device_images).resized(arch.resolution);
+        let images = dataset.test.first(demo.device_images).resized(arch.resolution)?;
         let run = |done: &(dyn Fn() + Sync)| run_on_board(board, &compiled.model, &images, Some(&table), 0, done);
         let report = with_progress("run", images.len(), run)?;
         let equal = if report.logits_equal_host { "every score equals the host's" } else { "scores DIFFER" };
@@ -143,7 +143,7 @@ pub fn run(demo: &Demo) -> Result<()> {
 
     let net = |name, arch: &Arch| -> Result<Net> {
         let predicted = predictor.predict(std::slice::from_ref(arch))?[0];
-        let judged = accuracy(&supernet, arch, &calibrate(&supernet, arch, &dataset.train), &dataset.test);
+        let judged = accuracy(&supernet, arch, &calibrate(&supernet, arch, &dataset.train)?, &dataset.test)?;
         Net::new(name, space, arch, &costs, predicted.into(), judged)
     };
     let nets = [

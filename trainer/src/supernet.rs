@@ -44,6 +44,18 @@ pub struct Supernet {
 #[derive(Debug)]
 pub struct Statistics(Vec<(Tensor, Tensor)>);
 
+impl Statistics {
+    /// The mean of the statistics of several batches.
+    pub fn mean(batches: &[Self]) -> Self {
+        let mean = |tensors: Vec<&Tensor>| Tensor::stack(&tensors, 0).mean_dim([0].as_slice(), false, None);
+        let of_norm = |norm: usize| {
+            let (means, variances) = batches.iter().map(|batch| (&batch.0[norm].0, &batch.0[norm].1)).unzip();
+            (mean(means), mean(variances))
+        };
+        Self((0..batches.first().map_or(0, |batch| batch.0.len())).map(of_norm).collect())
+    }
+}
+
 impl Supernet {
     /// A supernet with He-initialised weights (He et al. 2015, fan-out).
     ///

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::dataset::{Dataset, Images};
+use crate::dataset::{Dataset, Split};
 use crate::evaluate::{accuracy, calibrate};
 use crate::recipe::{Phase, Recipe};
 use crate::space::{Arch, Space, pick};
@@ -68,8 +68,8 @@ pub fn train(
         phase.open.narrow(space)?;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut supernet = Supernet::new(space, dataset.train.normalisation(), device, &mut rng)?;
-    let mut batches = Batches::new(space, &dataset.train, recipe.batch, device);
+    let mut supernet = Supernet::new(space, dataset.train.normalisation()?, device, &mut rng)?;
+    let mut batches = Batches::new(space, &dataset.train, recipe.batch, device)?;
     let validation = dataset.validation.first(JUDGED_IMAGES);
     let mut teacher = None;
     let mut sorted = 1;
@@ -82,12 +82,12 @@ pub fn train(
             sorted = phase.open.expand;
         }
         let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut batches, &mut rng)?;
-        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &validation);
+        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train)?, &validation);
         report(&PhaseReport {
             name: phase.name.clone(),
             loss,
-            largest: judge(space.largest()),
-            smallest: judge(space.smallest()),
+            largest: judge(space.largest())?,
+            smallest: judge(space.smallest())?,
         });
     }
     Ok(supernet)
@@ -151,14 +151,14 @@ struct Teacher {
 }
 
 impl Teacher {
-    fn new(supernet: &Supernet, train: &Images) -> Result<Self> {
+    fn new(supernet: &Supernet, train: &Split) -> Result<Self> {
         let supernet = supernet.snapshot()?;
         let at = |&resolution: &u16| {
             let arch = Arch { resolution, ..supernet.space().largest() };
-            let statistics = calibrate(&supernet, &arch, train);
-            (resolution, (arch, statistics))
+            let statistics = calibrate(&supernet, &arch, train)?;
+            Ok((resolution, (arch, statistics)))
         };
-        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect();
+        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect::<Result<_>>()?;
         Ok(Self { supernet, statistics })
     }
 
@@ -179,21 +179,22 @@ struct Batches {
 }
 
 impl Batches {
-    fn new(space: &Space, train: &Images, batch: usize, device: Device) -> Self {
+    fn new(space: &Space, train: &Split, batch: usize, device: Device) -> Result<Self> {
         let at = space.input.resolutions.0.iter().map(|&resolution| {
-            let images = train.resized(resolution);
+            let images = train.resized(resolution)?;
             let side = i64::from(images.side);
             let shape = [-1, side, side, i64::from(images.channels)];
             let pixels = Tensor::from_slice(&images.pixels).view(shape).to_device(device);
-            (resolution, pixels)
+            Ok((resolution, pixels))
         });
-        Self {
-            at: at.collect(),
-            labels: Tensor::from_slice(&train.labels).to_kind(Kind::Int64).to_device(device),
+        let labels: Vec<i64> = train.labels().iter().copied().map(i64::from).collect();
+        Ok(Self {
+            at: at.collect::<Result<_>>()?,
+            labels: Tensor::from_slice(&labels).to_device(device),
             order: (0..train.len() as i64).collect(),
             next: train.len(),
             batch,
-        }
+        })
     }
 
     /// Float pixels and labels.

@@ -142,7 +142,7 @@ fn bars(count: usize, rng: &mut ChaCha8Rng) -> Images {
                 pixels.push(if bar { 200 } else { rng.random_range(0..100) });
             }
         }
-        labels.push(class);
+        labels.push(class.into());
     }
     Images { side: 12, channels: 1, pixels, labels }
 }
@@ -153,10 +153,12 @@ fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() 
     let recipe = Recipe::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tiny/recipe.toml")).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let [train_images, validation, test] = [600, 200, 200].map(|count| bars(count, &mut rng));
-    let dataset = Dataset { train: train_images, validation, test, classes: 2 };
+    let names = vec!["flat".into(), "upright".into()];
+    let dataset = Dataset::new(train_images.into(), validation.into(), test.into(), names).unwrap();
     let supernet = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
     for arch in [space.smallest(), space.largest(), space.sample(&mut rng)] {
-        let judged = accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &dataset.test);
+        let statistics = calibrate(&supernet, &arch, &dataset.train).unwrap();
+        let judged = accuracy(&supernet, &arch, &statistics, &dataset.test).unwrap();
         assert!(judged > 0.9, "{arch:?}: {judged}");
     }
     let again = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
