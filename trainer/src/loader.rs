@@ -19,6 +19,7 @@ use rand::seq::SliceRandom;
 pub use augment::Augment;
 
 use crate::dataset::{Images, Split};
+use crate::space::pick;
 use random::{Purpose, generator};
 
 /// Batches that wait at most, for each thread.
@@ -42,6 +43,11 @@ impl LoaderSettings {
     pub fn threads() -> usize {
         std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
     }
+}
+
+/// The resolution of a step, drawn evenly: the same for the same seed and step.
+pub fn resolution_of_step(resolutions: &[u16], seed: u64, step: usize) -> u16 {
+    pick(resolutions, &mut generator(seed, Purpose::Resolution, step as u64))
 }
 
 /// Batches, one after the other, without end.

@@ -18,8 +18,11 @@ use sha2::{Digest, Sha256};
 pub use choices::{Choices, Kernel, Kernels, Positive, Resolutions, Stages, Stride};
 
 /// The spaces that the binary carries, by name.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("fashion", include_str!("../spaces/fashion.toml")), ("mobilenetv3", include_str!("../spaces/mobilenetv3.toml"))];
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("fashion", include_str!("../spaces/fashion.toml")),
+    ("mcu", include_str!("../spaces/mcu.toml")),
+    ("mobilenetv3", include_str!("../spaces/mobilenetv3.toml")),
+];
 
 /// A family of networks that share weights.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -17,14 +17,14 @@ mod sort;
 mod tests;
 mod weights;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use runtime::{Activation, Block, Layer};
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
-use crate::dataset::Normalisation;
+use crate::dataset::{Dataset, Facts, Normalisation};
 use crate::space::{Arch, Space};
 use weights::{Dense, Norm, Unit};
 
@@ -36,6 +36,7 @@ const EPSILON: f64 = 1e-5;
 pub struct Supernet {
     space: Space,
     normalisation: Normalisation,
+    facts: Option<Facts>,
     variables: VarStore,
     units: Vec<Unit>,
 }
@@ -64,7 +65,7 @@ impl Supernet {
     pub fn new(space: &Space, normalisation: Normalisation, device: Device, rng: &mut impl Rng) -> Result<Self> {
         let layers = space.layers(&space.largest());
         if let Some(layer) = layers.iter().find(|layer| matches!(layer, Layer::Block(Block { squeeze: 1.., .. }))) {
-            anyhow::bail!("the space {} has squeeze-and-excite, which cannot be trained yet: {layer}", space.name);
+            bail!("the space {} has squeeze-and-excite, which cannot be trained yet: {layer}", space.name);
         }
         let channels = usize::from(space.input.channels.0);
         ensure!(
@@ -75,7 +76,7 @@ impl Supernet {
         );
         let variables = VarStore::new(device);
         let units = weights::units(space, &layers, &variables.root(), rng);
-        Ok(Self { space: space.clone(), normalisation, variables, units })
+        Ok(Self { space: space.clone(), normalisation, facts: None, variables, units })
     }
 
     /// The space whose nets it holds.
@@ -86,6 +87,33 @@ impl Supernet {
     /// How pixels become its input.
     pub fn normalisation(&self) -> &Normalisation {
         &self.normalisation
+    }
+
+    /// The same, knowing what images it learns from.
+    pub fn with_facts(self, facts: Facts) -> Self {
+        Self { facts: Some(facts), ..self }
+    }
+
+    /// What images it has learned from, if that is known.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Whether a dataset tells apart what this learned to tell apart, with as many channels.
+    ///
+    /// # Errors
+    /// Says what differs.
+    pub fn check(&self, dataset: &Dataset) -> Result<()> {
+        let (reads, has) = (self.space.input.channels.0, dataset.train.channels());
+        ensure!(reads == has, "the supernet reads {reads} channels, the images have {has}");
+        if let Some(facts) = &self.facts
+            && facts.classes != dataset.names
+        {
+            let list = |names: &[String]| names.join(", ");
+            let (learned, has) = (list(&facts.classes), list(&dataset.names));
+            bail!("the supernet learned the classes {learned}, the dataset has {has}; name the same with --data");
+        }
+        Ok(())
     }
 
     /// Where its weights are, and where inputs belong.
@@ -105,6 +133,7 @@ impl Supernet {
     pub fn snapshot(&self) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut copy = Self::new(&self.space, self.normalisation.clone(), self.device(), &mut rng)?;
+        copy.facts.clone_from(&self.facts);
         copy.variables.copy(&self.variables)?;
         Ok(copy)
     }

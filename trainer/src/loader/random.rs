@@ -10,6 +10,8 @@ pub(super) enum Purpose {
     Order = 1,
     /// The augmentation of an image.
     Augment = 2,
+    /// The resolution of a step.
+    Resolution = 3,
 }
 
 /// The generator for number `index` of this purpose.

@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Supernet;
-use crate::dataset::{Dataset, Images, Normalisation};
+use crate::dataset::{Dataset, Facts, Images, Normalisation};
 use crate::evaluate::{accuracy, calibrate, pixels};
 use crate::files::Header;
 use crate::float::FloatNet;
@@ -114,17 +114,21 @@ fn an_extracted_subnet_gives_the_supernets_scores() {
 fn a_file_gives_back_every_bit_and_damage_is_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let space = Space::load("fashion").unwrap();
-    let supernet = random_supernet(&space, &mut rng);
+    let facts = Facts { classes: vec!["a".into(), "b".into()], train: 5, validation: 2, test: 1 };
+    let supernet = random_supernet(&space, &mut rng).with_facts(facts.clone());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("supernet.safetensors");
     supernet.save(&path, 7).unwrap();
     let (loaded, seed) = Supernet::load(&path, Device::Cpu).unwrap();
     assert_eq!(seed, 7);
-    assert_eq!(loaded.space(), &space);
+    assert_eq!((loaded.space(), loaded.facts()), (&space, Some(&facts)));
+    assert_eq!(loaded.normalisation(), supernet.normalisation());
     for (name, tensor) in supernet.variables().variables() {
         assert_eq!(loaded.variables().variables()[&name], tensor, "{name}");
     }
     let bytes = std::fs::read(&path).unwrap();
+    loaded.save(&path, 7).unwrap();
+    assert!(bytes == std::fs::read(&path).unwrap(), "the same supernet, the same file");
     for length in [0, 4, 8, 100, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..length]).unwrap();
         assert!(Supernet::load(&path, Device::Cpu).is_err(), "cut to {length} bytes");

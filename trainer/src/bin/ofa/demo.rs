@@ -23,7 +23,7 @@ pub struct Cmd {
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "fashion")]
     space: String,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
     /// A built-in recipe (demo, full) or a TOML file.
