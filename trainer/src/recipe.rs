@@ -4,11 +4,15 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::loader::Augment;
 use crate::space::Space;
 
 /// The recipes that the binary carries, by name.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("demo", include_str!("../recipes/demo.toml")), ("full", include_str!("../recipes/full.toml"))];
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("demo", include_str!("../recipes/demo.toml")),
+    ("full", include_str!("../recipes/full.toml")),
+    ("mcu", include_str!("../recipes/mcu.toml")),
+];
 
 /// How a supernet is trained.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -22,6 +26,9 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Share of the labels' weight that is spread over all classes.
     pub label_smoothing: f64,
+    /// How images are varied; not at all where not given.
+    #[serde(default)]
+    pub augment: Augment,
     /// In order.
     pub phases: Vec<Phase>,
 }

@@ -26,7 +26,7 @@ pub struct Cmd {
     /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// A built-in recipe (demo, full) or a TOML file.
+    /// A built-in recipe (demo, full, mcu) or a TOML file.
     #[arg(long, default_value = "demo")]
     recipe: String,
     /// The board to measure and to run on.
