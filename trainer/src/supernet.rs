@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  depth     the first blocks of a stage
-//!  width     the first channels of a block's hidden maps, once these are sorted by importance
+//!  width     the first channels of a block's hidden maps, once these are sorted by importance; so it is with the
+//!            squeezed vector of squeeze-and-excite
 //!  kernel    the centre of the larger kernel, times a learned matrix (`elastic`)
 //!  statistics of batch norm belong to a subnet, not to the supernet: `Statistics` is a value of its own
 //! ```
@@ -26,7 +27,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::dataset::{Dataset, Facts, Normalisation};
 use crate::space::{Arch, Space};
-use weights::{Dense, Norm, Unit};
+use weights::{Attention, Dense, Norm, Unit};
 
 /// Added to a variance before its root.
 const EPSILON: f64 = 1e-5;
@@ -61,12 +62,9 @@ impl Supernet {
     /// A supernet with He-initialised weights (He et al. 2015, fan-out).
     ///
     /// # Errors
-    /// If the space has a layer that training does not know: squeeze-and-excite.
+    /// If the images don't have the space's channels.
     pub fn new(space: &Space, normalisation: Normalisation, device: Device, rng: &mut impl Rng) -> Result<Self> {
         let layers = space.layers(&space.largest());
-        if let Some(layer) = layers.iter().find(|layer| matches!(layer, Layer::Block(Block { squeeze: 1.., .. }))) {
-            bail!("the space {} has squeeze-and-excite, which cannot be trained yet: {layer}", space.name);
-        }
         let channels = usize::from(space.input.channels.0);
         ensure!(
             normalisation.mean.len() == channels && normalisation.deviation.len() == channels,
@@ -200,9 +198,24 @@ impl weights::BlockWeights {
         let kernel = self.depthwise.kernel(block.kernel, hidden);
         let output = convolve(&map, &kernel, i64::from(block.stride), i64::from(block.kernel / 2), hidden);
         map = activate(block.activation, &normalise(&output, &self.depthwise_norm.first(hidden)));
+        if let Some(attention) = &self.attention {
+            map = attention.apply(block, &map);
+        }
         let output = convolve(&map, &self.project.narrow(1, 0, hidden), 1, 0, 1);
         map = normalise(&output, &self.project_norm);
         if block.residual { map + input } else { map }
+    }
+}
+
+impl Attention {
+    /// Each channel of the map times h-sigmoid(excite(relu(squeeze(its mean)))), where h-sigmoid(x) is
+    /// min(max(x + 3, 0), 6) / 6.
+    fn apply(&self, block: &Block, map: &Tensor) -> Tensor {
+        let [squeeze, excite] = self.first(block);
+        let mean = map.mean_dim([2, 3].as_slice(), false, None);
+        let squeezed = mean.linear(&squeeze.weight, Some(&squeeze.bias)).relu();
+        let scale = squeezed.linear(&excite.weight, Some(&excite.bias)).hardsigmoid();
+        map * scale.unsqueeze(2).unsqueeze(3)
     }
 }
 
