@@ -8,9 +8,10 @@ use crate::loader::Augment;
 use crate::space::Space;
 
 /// The recipes that the binary carries, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("demo", include_str!("../recipes/demo.toml")),
     ("full", include_str!("../recipes/full.toml")),
+    ("mcu-demo", include_str!("../recipes/mcu-demo.toml")),
     ("mcu", include_str!("../recipes/mcu.toml")),
 ];
 

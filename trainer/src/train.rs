@@ -55,7 +55,7 @@ pub fn train(
 ) -> Result<Supernet> {
     ensure!(
         dataset.classes == space.classes.0,
-        "the dataset has {} classes, the space {} has {}",
+        "the dataset has {} classes, the space {1} has {2} (--space NAME:{0} is a built-in space for {0})",
         dataset.classes,
         space.name,
         space.classes.0

@@ -15,13 +15,13 @@ use crate::torch::parse_device;
 /// Train a supernet by progressive shrinking.
 #[derive(Args)]
 pub struct Cmd {
-    /// A built-in space or a TOML file.
+    /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes) or a TOML file.
     #[arg(long, default_value = "fashion")]
     space: String,
     /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// A built-in recipe (demo, full, mcu) or a TOML file.
+    /// A built-in recipe (demo, full, mcu, mcu-demo) or a TOML file.
     #[arg(long, default_value = "full")]
     recipe: String,
     /// Where the supernet goes.
