@@ -250,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn every_resolution_is_drawn_and_the_same_for_a_seed_and_a_step() {
+        let draws = |seed| (0..60).map(|step| resolution_of_step(&[10, 12, 16], seed, step)).collect::<Vec<_>>();
+        assert!([10, 12, 16].iter().all(|side| draws(1).iter().filter(|&draw| draw == side).count() > 10));
+        assert_eq!(draws(1), draws(1));
+        assert_ne!(draws(1), draws(2));
+    }
+
+    #[test]
     fn without_augmentation_training_sees_what_judges_see() {
         let split = split(20);
         for images in batches(4, 2, 1, Augment::default(), 0) {
