@@ -218,3 +218,20 @@ fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() 
     assert_ne!(sum(&supernet), sum(&other), "another seed, another net");
     assert!(space.check(&Arch { resolution: 12, stages: vec![vec![BlockArch { kernel: 5, expand: 2 }]] }).is_ok());
 }
+
+#[test]
+fn nets_with_squeeze_and_excite_and_h_swish_learn_a_tiny_task() {
+    let [_, space] = spaces();
+    let space = space.with_classes(2);
+    let recipe = Recipe::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tiny/recipe.toml")).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let [train_images, validation, test] = [600, 100, 200].map(|count| bars(count, &mut rng).into());
+    let names = vec!["flat".into(), "upright".into()];
+    let dataset = Dataset::new(train_images, validation, test, names).unwrap().widened(3);
+    let supernet = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    for arch in [space.narrowed(1), space.largest()] {
+        let statistics = calibrate(&supernet, &arch, &dataset.train).unwrap();
+        let judged = accuracy(&supernet, &arch, &statistics, &dataset.test).unwrap();
+        assert!(judged > 0.9, "{arch:?}: {judged}");
+    }
+}
