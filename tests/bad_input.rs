@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::fixture::{Fixture, Ran, command, ofa, ran, tiny};
+use crate::fixture::{Fixture, Ran, command, ofa, ran, tiny, write_photographs};
 
 /// Runs `ofa` on something wrong: exit code 2, and one line that holds each of `parts`.
 fn refused(arguments: &[&str], parts: &[&str]) {
@@ -28,7 +28,7 @@ fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
 
 #[test]
 fn a_missing_dataset() {
-    refused(&["train", "--data", "/nowhere"], &["/nowhere/train-images-idx3-ubyte.gz", "--data"]);
+    refused(&["train", "--data", "/nowhere"], &["no dataset", "/nowhere is no folder", "--data"]);
 }
 
 #[test]
@@ -41,6 +41,52 @@ fn a_damaged_dataset() {
     std::fs::remove_file(folder.path().join("train-images-idx3-ubyte")).expect("ours");
     std::fs::write(folder.path().join("train-images-idx3-ubyte.gz"), b"\x1f\x8b no gzip").expect("ours");
     refused(&["train", "--data", data], &["train-images-idx3-ubyte.gz is damaged"]);
+}
+
+/// Photographs, three splits of them.
+fn photographs() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for split in ["train", "validation", "test"] {
+        write_photographs(&folder.path().join(split), 20);
+    }
+    let data = folder.path().to_str().expect("temporary folders have plain names").to_string();
+    (folder, data)
+}
+
+#[test]
+fn photographs_that_cannot_be_learned_from() {
+    let (folder, data) = photographs();
+    let train = ["train", "--data", &data, "--space", &tiny("photographs.toml"), "--recipe", &tiny("recipe.toml")];
+    refused(&train, &["3 classes", "photographs has 10", "--space NAME:3"]);
+    refused(&["train", "--data", &data, "--space", "fashion"], &["classes"]);
+    refused(&["train", "--data", &data, "--space", "mcu:1"], &["mcu:1"]);
+
+    std::fs::remove_dir_all(folder.path().join("validation/green")).expect("ours");
+    refused(&train, &["validation lacks the class green"]);
+    std::fs::remove_dir_all(folder.path().join("validation")).expect("ours");
+    std::fs::remove_dir_all(folder.path().join("train/blue")).expect("ours");
+    refused(&train, &["test has the class blue, which train lacks"]);
+    std::fs::remove_dir_all(folder.path().join("train/green")).expect("ours");
+    refused(&train, &["one class alone"]);
+    std::fs::remove_dir_all(folder.path().join("train/red")).expect("ours");
+    refused(&train, &["train holds no folders of images"]);
+    std::fs::create_dir(folder.path().join("train/red")).expect("ours");
+    refused(&train, &["red holds no images"]);
+    std::fs::remove_dir_all(folder.path().join("train")).expect("ours");
+    std::fs::remove_dir_all(folder.path().join("test")).expect("ours");
+    refused(&train, &["no dataset", "CLASS/*.jpg"]);
+}
+
+#[test]
+fn photographs_of_which_many_are_damaged() {
+    let (folder, data) = photographs();
+    let train = ["train", "--data", &data, "--space", &tiny("photographs.toml"), "--recipe", &tiny("recipe.toml")];
+    for i in (0..20).step_by(4) {
+        let path = folder.path().join(format!("train/red/{i}.jpg"));
+        let bytes = std::fs::read(&path).expect("it is there");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("ours");
+    }
+    refused(&train, &["5 of 180 files cannot be decoded", "train/red/", ".jpg"]);
 }
 
 #[test]
@@ -56,12 +102,7 @@ fn a_space_with_an_empty_choice_or_a_kernel_of_4() {
     refused(&["space", "show", &path], &["space.toml:19: stages[0].kernel: there must be at least one choice"]);
     let (_folder, path) = file("space.toml", good.replace("kernel = [3, 5]", "kernel = [3, 4]").as_bytes());
     refused(&["train", "--space", &path], &["space.toml:19: stages[0].kernel: kernel 4 is not an odd number"]);
-    refused(&["space", "show", "fation"], &["there is no space fation", "fashion, mobilenetv3"]);
-}
-
-#[test]
-fn a_space_that_cannot_be_trained_yet() {
-    refused(&["train", "--space", "mobilenetv3", "--data", &Fixture::get().text("data")], &["2 classes"]);
+    refused(&["space", "show", "fation"], &["there is no space fation", "fashion, mcu, mobilenetv3"]);
 }
 
 #[test]

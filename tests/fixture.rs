@@ -124,3 +124,28 @@ fn write_dataset(folder: &Path) {
         write(format!("{set}-labels-idx1-ubyte"), idx(&[count], labels));
     }
 }
+
+/// `count` images in each of three folders: a coloured bar in noise, of many sizes, as JPEG, PNG and WebP.
+pub fn write_photographs(folder: &Path, count: u32) {
+    let mut state = 7_u32;
+    let mut random = move |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    for (class, name) in ["blue", "green", "red"].into_iter().enumerate() {
+        std::fs::create_dir_all(folder.join(name)).expect("the folder is ours");
+        for i in 0..count {
+            let (width, height) = (24 + random(20), 24 + random(20));
+            let bar = width / 3 + random(width / 3);
+            let image = image::RgbImage::from_fn(width, height, |x, _| {
+                let mut pixel = [0; 3].map(|_: u8| random(90) as u8);
+                if x.abs_diff(bar) < 3 {
+                    pixel[2 - class] = 220;
+                }
+                image::Rgb(pixel)
+            });
+            let extension = ["jpg", "png", "webp", "JPEG"][i as usize % 4];
+            image.save(folder.join(name).join(format!("{i}.{extension}"))).expect("the folder is ours");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::{Fixture, command, done, has_qemu, ofa, ran, tiny};
+use crate::fixture::{Fixture, command, done, has_qemu, ofa, ran, tiny, write_photographs};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -91,6 +91,43 @@ fn the_demo_in_small() {
     assert_eq!(summary["latency"]["unit"], "instructions");
     assert_eq!(summary["table"]["checksums_ok"], true);
     assert!(summary["latency"]["measured"].as_f64() <= summary["latency"]["limit"].as_f64(), "{summary}");
+}
+
+#[test]
+fn the_demo_on_photographs_in_small() {
+    if !has_qemu("the_demo_on_photographs_in_small") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [data, out] = ["data", "out"].map(|name| folder.path().join(name));
+    write_photographs(&data, 120);
+    let recipe = std::fs::read_to_string(tiny("recipe.toml")).expect("it is in the repository");
+    let varied = format!("augment = {{ crop = 0.7, flip = true, brightness = 0.2, erase = 0.1 }}\n{recipe}");
+    std::fs::write(folder.path().join("recipe.toml"), varied).expect("the folder is ours");
+    let path = |path: &std::path::Path| path.to_str().expect("a plain name").to_string();
+    let (data, recipe) = (path(&data), path(&folder.path().join("recipe.toml")));
+    let space = tiny("photographs.toml");
+    let common = ["--data", &data, "--seed", "2", "--out"];
+    let demo = ["demo", "--space", &space, "--recipe", &recipe, "--samples", "20", "--images", "40"];
+    let printed = done(&[&demo[..], &common, &[&path(&out)]].concat());
+    assert!(printed.contains("space photographs with 3 classes"), "{printed}");
+    let summary = json(&std::fs::read_to_string(out.join("summary.json")).expect("the demo wrote it"));
+    for key in ["float", "int8_host", "int8_device"] {
+        assert!(summary["accuracy"][key].as_f64() > Some(0.8), "accuracy.{key}: {summary}");
+    }
+    assert_eq!(summary["device"]["logits_equal_host"], true);
+
+    // Any step alone, on what the demo left; on the images that it was made for.
+    let [supernet, arch, subnet] =
+        ["supernet.safetensors", "arch.json", "subnet.onnx"].map(|name| path(&out.join(name)));
+    let again = path(&folder.path().join("again.onnx"));
+    done(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &again]);
+    let bytes = |path: &str| std::fs::read(path).expect("it was written");
+    assert!(bytes(&subnet) == bytes(&again), "the same images, the same normalisation, the same net");
+    std::fs::rename(folder.path().join("data/red"), folder.path().join("data/yellow")).expect("the folder is ours");
+    let other = ofa(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &again]);
+    assert_eq!(other.code, Some(2));
+    assert!(other.stderr.contains("learned the classes blue, green, red"), "{}", other.stderr);
 }
 
 fn within(what: &str, predicted: &Value, measured: &Value, share: f64, bytes: f64) {

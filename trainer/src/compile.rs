@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use runtime::argmax;
 
-use crate::dataset::{Dataset, Images};
+use crate::dataset::{Dataset, Images, Split};
 use crate::files;
 use crate::float::FloatNet;
 use crate::model::Compiled;
@@ -52,18 +52,18 @@ pub struct Compilation {
 pub fn compile(subnet: &Subnet, dataset: &Dataset, settings: &Settings) -> Result<Compilation> {
     let (image, classes) = (subnet.layers[0].0.input(), subnet.layers[subnet.layers.len() - 1].0.output().len());
     ensure!(
-        (dataset.test.channels, usize::from(dataset.classes)) == (image.channels, classes),
+        (dataset.test.channels(), usize::from(dataset.classes)) == (image.channels, classes),
         "the net knows {} channel(s) and {classes} classes, the dataset has {} and {}",
         image.channels,
-        dataset.test.channels,
+        dataset.test.channels(),
         dataset.classes
     );
     if let Some(table) = settings.table {
         let layers: Vec<_> = subnet.layers.iter().map(|(layer, _)| *layer).collect();
         table.latency(&layers)?;
     }
-    let calibration = sample(&dataset.train, settings.calibration_images, settings.seed).resized(image.height);
-    let test = dataset.test.resized(image.height);
+    let calibration = sample(&dataset.train, settings.calibration_images, settings.seed).resized(image.height)?;
+    let test = dataset.test.resized(image.height)?;
     let model = quantise(subnet, &calibration)?;
     let float = FloatNet::new(subnet)?;
     let accuracy = Accuracy {
@@ -118,7 +118,7 @@ fn judge(what: &str, images: &Images, classify: impl Fn(&[u8]) -> Result<usize> 
 }
 
 /// Some of the images, drawn by a seed.
-fn sample(images: &Images, count: usize, seed: u64) -> Images {
+fn sample(images: &Split, count: usize, seed: u64) -> Split {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     images.select(&rand::seq::index::sample(&mut rng, images.len(), count.min(images.len())).into_vec())
 }

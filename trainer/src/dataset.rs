@@ -1,48 +1,59 @@
-//! Labelled images: IDX files (the MNIST family), gzipped or not.
+//! Labelled images of every kind that is read: IDX files, CIFAR's binary files, folders of JPEG, PNG and WebP files.
 //!
-//! The training file is parted once and for all into training and validation images, so that no step judges a
-//! net on what another has trained on.
+//! ```text
+//!  folder ─▶ idx | cifar | folder ─▶ Dataset: train, validation, test (Split: pictures of any size, held or in files)
+//!                                        ├─▶ resized (Images: squares) ─▶ judging, calibration, devices
+//!                                        └─▶ loader ─▶ training
+//! ```
+//!
+//! What training learns from never judges a net: the parts are the same in every run, whatever its seed. Whatever is
+//! seen of a picture is seen through [`resample()`], so that all steps see the same bytes.
 
-use std::io::Read;
+mod cifar;
+mod folder;
+mod idx;
+mod images;
+mod picture;
+mod resample;
+mod split;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use flate2::read::GzDecoder;
-use image::imageops::{FilterType, resize};
-use image::{ImageBuffer, Luma};
+use anyhow::{Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Share of the training file that is kept for validation.
+pub use images::Images;
+pub use picture::{Picture, SHORT_SIDE};
+pub use resample::{Window, resample};
+pub use split::Split;
+
+/// One in so many training images is kept for validation, where a dataset brings none for that.
 const VALIDATION_SHARE: usize = 12;
 
-/// Square images with their classes.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Images {
-    /// Pixels in a row and in a column.
-    pub side: u16,
-    /// Values of a pixel.
-    pub channels: u16,
-    /// image × row × pixel × channel.
-    pub pixels: Vec<u8>,
-    /// Class of each image.
-    pub labels: Vec<u8>,
-}
+/// One in so many training images is kept for the test, where a dataset brings none for that.
+const TEST_SHARE: usize = 6;
+
+/// As many as a space can have.
+const CLASSES: usize = 4096;
 
 /// Three sets of images that share none.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Dataset {
     /// To learn from, and to calibrate on.
-    pub train: Images,
+    pub train: Split,
     /// To judge nets by while choosing among them.
-    pub validation: Images,
+    pub validation: Split,
     /// To report on, once the choice is made.
-    pub test: Images,
+    pub test: Split,
     /// Labels are below this.
     pub classes: u16,
+    /// Of the classes, in the order of the labels.
+    pub names: Vec<String>,
 }
 
 /// How pixels become the network's input: (pixel − mean) / deviation, both in units of pixels, for each channel.
@@ -54,27 +65,90 @@ pub struct Normalisation {
     pub deviation: Vec<f32>,
 }
 
+/// What is to be known of the images behind a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// Names of the classes, in the order of the labels.
+    pub classes: Vec<String>,
+    /// How many images there are to learn from.
+    pub train: usize,
+    /// How many to choose by.
+    pub validation: usize,
+    /// How many to report on.
+    pub test: usize,
+}
+
 impl Dataset {
-    /// Reads the four IDX files (`train-images-idx3-ubyte` and so on, with or without `.gz`) of a folder.
+    /// Reads the dataset that a folder holds, whichever of these it is:
+    ///
+    /// - `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`: the MNIST family, with or without `.gz`;
+    /// - `data_batch_1.bin` … `test_batch.bin`, or `train.bin` and `test.bin`: CIFAR-10, or CIFAR-100's fine classes;
+    /// - `train/CLASS/*`, `validation/CLASS/*`, `test/CLASS/*` with `.jpg`, `.jpeg`, `.png`, `.webp` files;
+    /// - `CLASS/*` with such files.
+    ///
+    /// Test images that are missing are a sixth of the training images, then validation images a twelfth of the rest;
+    /// of an image folder, that share of each class. One coloured image makes all of a folder's three-coloured. Damaged
+    /// files are named on stderr and left out, as long as they are not more than one in 50. What decoded takes no more
+    /// than a gibibyte is held in memory, the rest decoded whenever it is used.
     ///
     /// # Errors
-    /// One line that names the file that is missing or damaged.
+    /// One line that names the file or folder at fault.
     pub fn load(folder: &Path) -> Result<Self> {
-        let train = Images::load_idx(folder, "train")?;
-        let test = Images::load_idx(folder, "t10k")?;
-        ensure!(
-            train.side == test.side,
-            "{}: training images are {} px, test images {} px",
-            folder.display(),
-            train.side,
-            test.side
-        );
-        ensure!(train.len() > VALIDATION_SHARE, "{}: only {} training images", folder.display(), train.len());
-        let classes = 1 + train.labels.iter().chain(&test.labels).copied().max().map_or(0, u16::from);
+        let shown = folder.display();
+        ensure!(folder.is_dir(), "no dataset: {shown} is no folder (run ./ofa setup, or name a folder with --data)");
+        let idx = ["", ".gz"].iter().any(|end| folder.join(format!("{}{end}", idx::TRAINING_IMAGES)).exists());
+        let cifar = cifar::KINDS.iter().find(|kind| kind.is_in(folder));
+        match cifar {
+            _ if idx => idx::load(folder),
+            Some(cifar) => cifar.load(folder),
+            None if folder::is_one(folder)? => folder::load(folder),
+            None => bail!(
+                "no dataset: {shown} holds neither {} nor CIFAR's .bin files nor train/CLASS/*.jpg nor CLASS/*.jpg \
+                 (.png, .webp)",
+                idx::TRAINING_IMAGES
+            ),
+        }
+    }
+
+    /// A dataset of these parts, once they are found to fit each other.
+    ///
+    /// # Errors
+    /// If there are fewer than two classes, more than 4096, or no images in a part.
+    pub fn new(train: Split, validation: Split, test: Split, names: Vec<String>) -> Result<Self> {
+        ensure!(names.len() > 1, "one class alone leaves nothing to learn");
+        ensure!(names.len() <= CLASSES, "{} classes; up to {CLASSES} are supported", names.len());
+        for (split, name) in [(&train, "training"), (&validation, "validation"), (&test, "test")] {
+            ensure!(!split.is_empty(), "there are no {name} images");
+        }
+        Ok(Self { train, validation, test, classes: names.len() as u16, names })
+    }
+
+    /// The validation images are parted from the training images.
+    fn without_validation(train: Images, test: Images, names: Vec<String>) -> Result<Self> {
+        ensure!(train.len() > VALIDATION_SHARE, "only {} training images", train.len());
+        let train = Split::from(train);
         let mut order: Vec<usize> = (0..train.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
         let (validation, rest) = order.split_at(train.len() / VALIDATION_SHARE);
-        Ok(Self { train: train.select(rest), validation: train.select(validation), test, classes })
+        Self::new(train.select(rest), train.select(validation), test.into(), names)
+    }
+
+    /// For nets that read this many channels: grey becomes three equal colours where they read three. Colours are
+    /// left as they are, for a net that reads grey to refuse.
+    pub fn widened(self, channels: u16) -> Self {
+        let Self { train, validation, test, .. } = self;
+        let [train, validation, test] = [train, validation, test].map(|split| split.widened(channels));
+        Self { train, validation, test, ..self }
+    }
+
+    /// What is to be known of it.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            classes: self.names.clone(),
+            train: self.train.len(),
+            validation: self.validation.len(),
+            test: self.test.len(),
+        }
     }
 
     /// Where `--data` points when it is not given: Fashion-MNIST in the cache that the script `ofa` fills.
@@ -85,180 +159,5 @@ impl Dataset {
             .or_else(|| variable("HOME").map(|folder| folder.join(".cache/ofa")))
             .unwrap_or_default();
         cache.join("fashion-mnist")
-    }
-}
-
-impl Images {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Values of one image.
-    pub fn image_len(&self) -> usize {
-        usize::from(self.side) * usize::from(self.side) * usize::from(self.channels)
-    }
-
-    /// The pixels of image `i`.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.pixels[i * self.image_len()..][..self.image_len()]
-    }
-
-    /// The images at these positions, in this order.
-    pub fn select(&self, positions: &[usize]) -> Self {
-        Self {
-            pixels: positions.iter().flat_map(|&i| self.image(i)).copied().collect(),
-            labels: positions.iter().map(|&i| self.labels[i]).collect(),
-            ..*self
-        }
-    }
-
-    /// The first `count` images, or all.
-    pub fn first(&self, count: usize) -> Self {
-        let count = count.min(self.len());
-        Self {
-            pixels: self.pixels[..count * self.image_len()].to_vec(),
-            labels: self.labels[..count].to_vec(),
-            ..*self
-        }
-    }
-
-    /// All of them at another size (triangle filter). Training, calibration and devices see the same bytes.
-    pub fn resized(&self, side: u16) -> Self {
-        if side == self.side {
-            return self.clone();
-        }
-        let plane = |image: &[u8], channel: usize| {
-            let values = image.iter().skip(channel).step_by(usize::from(self.channels)).copied().collect();
-            let plane = ImageBuffer::<Luma<u8>, Vec<u8>>::from_raw(self.side.into(), self.side.into(), values)
-                .expect("an image has side × side pixels");
-            resize(&plane, side.into(), side.into(), FilterType::Triangle).into_raw()
-        };
-        let pixels = self.pixels.par_chunks_exact(self.image_len()).flat_map_iter(|image| {
-            let planes: Vec<_> = (0..usize::from(self.channels)).map(|channel| plane(image, channel)).collect();
-            (0..usize::from(side) * usize::from(side))
-                .flat_map(move |i| planes.iter().map(|plane| plane[i]).collect::<Vec<_>>())
-        });
-        Self { side, channels: self.channels, pixels: pixels.collect(), labels: self.labels.clone() }
-    }
-
-    /// Mean and deviation of each channel.
-    pub fn normalisation(&self) -> Normalisation {
-        let channels = usize::from(self.channels);
-        let (mut sums, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
-        for pixel in self.pixels.chunks_exact(channels) {
-            for (channel, &value) in pixel.iter().enumerate() {
-                sums[channel] += u64::from(value);
-                squares[channel] += u64::from(value).pow(2);
-            }
-        }
-        let count = (self.pixels.len() / channels).max(1) as f64;
-        let mean: Vec<f64> = sums.iter().map(|&sum| sum as f64 / count).collect();
-        let variance = squares.iter().zip(&mean).map(|(&square, mean)| square as f64 / count - mean * mean);
-        Normalisation {
-            deviation: variance.map(|variance| variance.sqrt().max(1.0) as f32).collect(),
-            mean: mean.iter().map(|&mean| mean as f32).collect(),
-        }
-    }
-
-    fn load_idx(folder: &Path, set: &str) -> Result<Self> {
-        let images = Idx::load(folder, &format!("{set}-images-idx3-ubyte"))?;
-        let labels = Idx::load(folder, &format!("{set}-labels-idx1-ubyte"))?;
-        let folder = folder.display();
-        let (&[count, height, width], &[labelled]) = (&images.dimensions[..], &labels.dimensions[..]) else {
-            bail!("{folder}: the {set} files are not images (3 dimensions) and labels (1 dimension)");
-        };
-        ensure!(count == labelled, "{folder}: {count} {set} images, but {labelled} labels");
-        ensure!(height == width && (8..=1024).contains(&width), "{folder}: {set} images of {height}×{width} pixels");
-        Ok(Self { side: width as u16, channels: 1, pixels: images.values, labels: labels.values })
-    }
-}
-
-/// An array of bytes in the IDX format of the MNIST database: two zero bytes, the type 8, the number of
-/// dimensions, their lengths as big-endian u32, the values.
-struct Idx {
-    dimensions: Vec<usize>,
-    values: Vec<u8>,
-}
-
-impl Idx {
-    fn load(folder: &Path, name: &str) -> Result<Self> {
-        let plain = folder.join(name);
-        let zipped = folder.join(format!("{name}.gz"));
-        let (path, bytes) = if plain.exists() {
-            let bytes = std::fs::read(&plain).with_context(|| format!("cannot read {}", plain.display()))?;
-            (plain, bytes)
-        } else {
-            let file = std::fs::File::open(&zipped).with_context(|| {
-                format!("no dataset: {} (run ./ofa setup, or name a folder of IDX files with --data)", zipped.display())
-            })?;
-            let mut bytes = Vec::new();
-            let read = GzDecoder::new(std::io::BufReader::new(file)).read_to_end(&mut bytes);
-            read.with_context(|| format!("{} is damaged; fetch it again: ./ofa setup", zipped.display()))?;
-            (zipped, bytes)
-        };
-        Self::parse(bytes).with_context(|| format!("{} is damaged; fetch it again: ./ofa setup", path.display()))
-    }
-
-    fn parse(bytes: Vec<u8>) -> Result<Self> {
-        let Some((&[0, 0, 8, rank], mut rest)) = bytes.split_first_chunk() else {
-            bail!("it is no IDX file of bytes");
-        };
-        let mut dimensions = Vec::new();
-        for _ in 0..rank {
-            let Some((length, after)) = rest.split_first_chunk() else { bail!("its header is cut off") };
-            dimensions.push(u32::from_be_bytes(*length) as usize);
-            rest = after;
-        }
-        let product = dimensions.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
-        ensure!(product == Some(rest.len()), "its header promises {dimensions:?} values, but {} follow", rest.len());
-        let values = rest.to_vec();
-        Ok(Self { dimensions, values })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn images(side: u16, pixels: Vec<u8>) -> Images {
-        let labels = vec![0; pixels.len() / usize::from(side * side)];
-        Images { side, channels: 1, pixels, labels }
-    }
-
-    #[test]
-    fn idx_files_of_any_damage_are_refused_without_a_panic() {
-        let whole = [&[0, 0, 8, 1, 0, 0, 0, 3][..], &[7, 8, 9]].concat();
-        assert_eq!(Idx::parse(whole.clone()).unwrap().values, [7, 8, 9]);
-        for length in 0..whole.len() {
-            assert!(Idx::parse(whole[..length].to_vec()).is_err(), "cut to {length} bytes");
-        }
-        assert!(Idx::parse([0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255].into()).is_err());
-    }
-
-    #[test]
-    fn a_flat_image_stays_flat_when_resized() {
-        let resized = images(28, vec![77; 2 * 28 * 28]).resized(20);
-        assert_eq!((resized.len(), resized.pixels.len()), (2, 2 * 20 * 20));
-        assert!(resized.pixels.iter().all(|&pixel| pixel == 77));
-    }
-
-    #[test]
-    fn channels_are_resized_and_normalised_apart() {
-        let pixels = (0..12 * 12).flat_map(|_| [10, 20, 30]).collect();
-        let resized = Images { side: 12, channels: 3, pixels, labels: vec![0] }.resized(8);
-        assert_eq!(resized.image(0)[..6], [10, 20, 30, 10, 20, 30]);
-        assert_eq!(resized.normalisation().mean, [10.0, 20.0, 30.0]);
-    }
-
-    #[test]
-    fn mean_and_deviation_are_those_of_the_pixels() {
-        let Normalisation { mean, deviation } = images(8, [[0, 200]; 32].concat()).normalisation();
-        assert_eq!((mean[0], deviation[0]), (100.0, 100.0));
     }
 }

@@ -32,9 +32,14 @@ const SRAM_SHARE: f64 = 0.7;
 /// Nets drawn at most until one meets the limits.
 const DRAWS: usize = 10_000;
 
+/// The name of a recipe that takes minutes.
+pub fn recipe(space: &Space) -> &'static str {
+    if space.name == "mcu" { "mcu-demo" } else { "demo" }
+}
+
 /// What the demo runs on.
 pub struct Demo {
-    /// The nets.
+    /// The nets; with as many classes as the images have.
     pub space: Space,
     /// How they are trained.
     pub recipe: Recipe,
@@ -61,10 +66,19 @@ pub struct Demo {
 /// # Errors
 /// What a step returns; or if the device's scores are not the host's.
 pub fn run(demo: &Demo) -> Result<()> {
-    let Demo { space, dataset, board, out, seed, .. } = demo;
+    let Demo { dataset, board, out, seed, .. } = demo;
+    let space = &demo.space.with_classes(dataset.classes);
     let path = |name: &str| out.join(name);
     files::check_writable(&path("summary.json"))?;
-    println!("ofa demo: space {}, board {}, seed {seed}, into {}", space.name, board.name, out.display());
+    println!(
+        "ofa demo: space {} with {} classes, board {}, seed {seed}, into {}",
+        space.name,
+        space.classes.0,
+        board.name,
+        out.display()
+    );
+    // What any step is redone with alone.
+    files::write(&path("space.toml"), toml::to_string(space)?.as_bytes())?;
     let mut seconds = Seconds::default();
 
     let supernet = seconds.time("train", || {
@@ -134,7 +148,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     })?;
 
     let report = seconds.time("run", || {
-        let images = dataset.test.first(demo.device_images).resized(arch.resolution);
+        let images = dataset.test.first(demo.device_images).resized(arch.resolution)?;
         let run = |done: &(dyn Fn() + Sync)| run_on_board(board, &compiled.model, &images, Some(&table), 0, done);
         let report = with_progress("run", images.len(), run)?;
         let equal = if report.logits_equal_host { "every score equals the host's" } else { "scores DIFFER" };
@@ -143,7 +157,7 @@ pub fn run(demo: &Demo) -> Result<()> {
 
     let net = |name, arch: &Arch| -> Result<Net> {
         let predicted = predictor.predict(std::slice::from_ref(arch))?[0];
-        let judged = accuracy(&supernet, arch, &calibrate(&supernet, arch, &dataset.train), &dataset.test);
+        let judged = accuracy(&supernet, arch, &calibrate(&supernet, arch, &dataset.train)?, &dataset.test)?;
         Net::new(name, space, arch, &costs, predicted.into(), judged)
     };
     let nets = [

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
-use crate::dataset::Images;
+use crate::dataset::{Images, Split};
 use crate::files::Header;
 use crate::space::Arch;
 use crate::subnet::{self, Subnet};
@@ -12,7 +12,11 @@ use crate::supernet::{Statistics, Supernet};
 /// Training images over which batch norm statistics are recomputed before a subnet is judged or shipped.
 pub const CALIBRATION_IMAGES: usize = 2000;
 
-const BATCH: usize = 1000;
+/// Pixels of the images that go through a net at once: what bounds its memory.
+const BATCH_PIXELS: usize = 1 << 21;
+
+/// So many batches at most are statistics taken over.
+const CALIBRATION_BATCHES: usize = 4;
 
 /// Images as a tensor: count × channels × height × width, float pixels from 0 to 255.
 pub fn pixels(images: &Images, device: Device) -> Tensor {
@@ -24,37 +28,55 @@ pub fn pixels(images: &Images, device: Device) -> Tensor {
         .permute([0, 3, 1, 2])
 }
 
-/// The statistics of a subnet over the first [`CALIBRATION_IMAGES`] of `train`, which may have any size.
-pub fn calibrate(supernet: &Supernet, arch: &Arch, train: &Images) -> Statistics {
-    let images = train.first(CALIBRATION_IMAGES).resized(arch.resolution);
-    supernet.statistics(arch, &pixels(&images, supernet.device()))
+/// Classes as a tensor.
+pub fn labels(images: &Images, device: Device) -> Tensor {
+    let labels: Vec<i64> = images.labels.iter().copied().map(i64::from).collect();
+    Tensor::from_slice(&labels).to_device(device)
+}
+
+/// Images of this resolution that go through a net at once.
+fn batch(resolution: u16) -> usize {
+    (BATCH_PIXELS / usize::from(resolution).pow(2)).max(2)
+}
+
+/// The statistics of a subnet over the first [`CALIBRATION_IMAGES`] of `train`. Where these are too large to go through
+/// it at once, they are the mean of those of up to four batches.
+///
+/// # Errors
+/// If pictures cannot be decoded.
+pub fn calibrate(supernet: &Supernet, arch: &Arch, train: &Split) -> Result<Statistics> {
+    let batch = batch(arch.resolution);
+    let count = CALIBRATION_IMAGES.min(train.len()).min(CALIBRATION_BATCHES * batch);
+    let batches = count.div_ceil(batch);
+    let of_batch = |i: usize| {
+        let images = train.range(i * (count / batches), count / batches).resized(arch.resolution)?;
+        Ok(supernet.statistics(arch, &pixels(&images, supernet.device())))
+    };
+    Ok(Statistics::mean(&(0..batches).map(of_batch).collect::<Result<Vec<_>>>()?))
 }
 
 /// The subnet on its own, with statistics from `train`.
 ///
 /// # Errors
 /// If the space lacks the arch.
-pub fn extract(supernet: &Supernet, arch: &Arch, train: &Images, seed: u64) -> Result<Subnet> {
+pub fn extract(supernet: &Supernet, arch: &Arch, train: &Split, seed: u64) -> Result<Subnet> {
     supernet.space().check(arch)?;
     let header = Header::new(subnet::FORMAT, &supernet.space().hash(), seed);
-    supernet.extract(arch, &calibrate(supernet, arch, train), header)
+    supernet.extract(arch, &calibrate(supernet, arch, train)?, header)
 }
 
 /// Share of the images, of any size, whose class the subnet names.
-pub fn accuracy(supernet: &Supernet, arch: &Arch, statistics: &Statistics, images: &Images) -> f64 {
-    let images = images.resized(arch.resolution);
-    let labels = Tensor::from_slice(&images.labels).to_kind(Kind::Int64).to_device(supernet.device());
+///
+/// # Errors
+/// If pictures cannot be decoded.
+pub fn accuracy(supernet: &Supernet, arch: &Arch, statistics: &Statistics, images: &Split) -> Result<f64> {
+    let batch = batch(arch.resolution).min(1000);
     let mut correct = 0;
-    for start in (0..images.len()).step_by(BATCH) {
-        let count = BATCH.min(images.len() - start);
-        let batch = Images {
-            pixels: images.pixels[start * images.image_len()..][..count * images.image_len()].to_vec(),
-            labels: vec![],
-            ..images
-        };
-        let scores = supernet.predict(arch, &pixels(&batch, supernet.device()), statistics);
-        let hits = scores.argmax(1, false).eq_tensor(&labels.narrow(0, start as i64, count as i64));
+    for start in (0..images.len()).step_by(batch) {
+        let images = images.range(start, batch).resized(arch.resolution)?;
+        let scores = supernet.predict(arch, &pixels(&images, supernet.device()), statistics);
+        let hits = scores.argmax(1, false).eq_tensor(&labels(&images, supernet.device()));
         correct += hits.sum(Kind::Int64).int64_value(&[]);
     }
-    correct as f64 / images.len() as f64
+    Ok(correct as f64 / images.len() as f64)
 }

@@ -28,6 +28,7 @@ pub mod firmware;
 pub mod fit;
 pub mod float;
 pub mod link;
+pub mod loader;
 pub mod measure;
 pub mod metrics;
 pub mod model;

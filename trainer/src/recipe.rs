@@ -4,11 +4,16 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::loader::Augment;
 use crate::space::Space;
 
 /// The recipes that the binary carries, by name.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("demo", include_str!("../recipes/demo.toml")), ("full", include_str!("../recipes/full.toml"))];
+pub const BUILT_IN: [(&str, &str); 4] = [
+    ("demo", include_str!("../recipes/demo.toml")),
+    ("full", include_str!("../recipes/full.toml")),
+    ("mcu-demo", include_str!("../recipes/mcu-demo.toml")),
+    ("mcu", include_str!("../recipes/mcu.toml")),
+];
 
 /// How a supernet is trained.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -22,6 +27,9 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Share of the labels' weight that is spread over all classes.
     pub label_smoothing: f64,
+    /// How images are varied; not at all where not given.
+    #[serde(default)]
+    pub augment: Augment,
     /// In order.
     pub phases: Vec<Phase>,
 }
@@ -131,9 +139,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn built_in_recipes_open_the_whole_of_fashion_in_the_end() {
-        let space = Space::load("fashion").unwrap();
+    fn built_in_recipes_open_the_whole_of_their_space_in_the_end() {
         for (name, _) in BUILT_IN {
+            let space = Space::load(if name.starts_with("mcu") { "mcu" } else { "fashion" }).unwrap();
             let recipe = Recipe::load(name).unwrap();
             let last = &recipe.phases[recipe.phases.len() - 1];
             assert_eq!(last.open.narrow(&space).unwrap(), space, "{name}");

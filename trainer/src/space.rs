@@ -18,8 +18,11 @@ use sha2::{Digest, Sha256};
 pub use choices::{Choices, Kernel, Kernels, Positive, Resolutions, Stages, Stride};
 
 /// The spaces that the binary carries, by name.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("fashion", include_str!("../spaces/fashion.toml")), ("mobilenetv3", include_str!("../spaces/mobilenetv3.toml"))];
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("fashion", include_str!("../spaces/fashion.toml")),
+    ("mcu", include_str!("../spaces/mcu.toml")),
+    ("mobilenetv3", include_str!("../spaces/mobilenetv3.toml")),
+];
 
 /// A family of networks that share weights.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -118,11 +121,19 @@ pub struct BlockArch {
 }
 
 impl Space {
-    /// A built-in space by its name, or the file at that path.
+    /// A built-in space by its name, which `:` and a number of classes may follow, or the file at that path.
     ///
     /// # Errors
     /// Says which file, line and field is at fault, or which names there are.
     pub fn load(name_or_path: &str) -> Result<Self> {
+        if let Some((name, classes)) = name_or_path.split_once(':')
+            && BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
+        {
+            let classes = classes.parse().ok().filter(|classes| (2..=4096).contains(classes));
+            let classes =
+                classes.with_context(|| format!("{name_or_path}: give a number of classes from 2 to 4096"))?;
+            return Ok(Self::load(name)?.with_classes(classes));
+        }
         Self::parse(&crate::files::built_in_or_file("space", &BUILT_IN, name_or_path)?, name_or_path)
     }
 
@@ -138,6 +149,11 @@ impl Space {
             }
         }
         Ok(space)
+    }
+
+    /// The same nets for another number of classes.
+    pub fn with_classes(&self, classes: u16) -> Self {
+        Self { classes: Positive(classes), ..self.clone() }
     }
 
     /// Identifies the space in every file made for it: 16 hexadecimal digits of SHA-256 over its content, the

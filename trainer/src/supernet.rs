@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  depth     the first blocks of a stage
-//!  width     the first channels of a block's hidden maps, once these are sorted by importance
+//!  width     the first channels of a block's hidden maps, once these are sorted by importance; so it is with the
+//!            squeezed vector of squeeze-and-excite
 //!  kernel    the centre of the larger kernel, times a learned matrix (`elastic`)
 //!  statistics of batch norm belong to a subnet, not to the supernet: `Statistics` is a value of its own
 //! ```
@@ -17,16 +18,16 @@ mod sort;
 mod tests;
 mod weights;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use runtime::{Activation, Block, Layer};
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
-use crate::dataset::Normalisation;
+use crate::dataset::{Dataset, Facts, Normalisation};
 use crate::space::{Arch, Space};
-use weights::{Dense, Norm, Unit};
+use weights::{Attention, Dense, Norm, Unit};
 
 /// Added to a variance before its root.
 const EPSILON: f64 = 1e-5;
@@ -36,6 +37,7 @@ const EPSILON: f64 = 1e-5;
 pub struct Supernet {
     space: Space,
     normalisation: Normalisation,
+    facts: Option<Facts>,
     variables: VarStore,
     units: Vec<Unit>,
 }
@@ -44,16 +46,25 @@ pub struct Supernet {
 #[derive(Debug)]
 pub struct Statistics(Vec<(Tensor, Tensor)>);
 
+impl Statistics {
+    /// The mean of the statistics of several batches.
+    pub fn mean(batches: &[Self]) -> Self {
+        let mean = |tensors: Vec<&Tensor>| Tensor::stack(&tensors, 0).mean_dim([0].as_slice(), false, None);
+        let of_norm = |norm: usize| {
+            let (means, variances) = batches.iter().map(|batch| (&batch.0[norm].0, &batch.0[norm].1)).unzip();
+            (mean(means), mean(variances))
+        };
+        Self((0..batches.first().map_or(0, |batch| batch.0.len())).map(of_norm).collect())
+    }
+}
+
 impl Supernet {
     /// A supernet with He-initialised weights (He et al. 2015, fan-out).
     ///
     /// # Errors
-    /// If the space has a layer that training does not know: squeeze-and-excite.
+    /// If the images don't have the space's channels.
     pub fn new(space: &Space, normalisation: Normalisation, device: Device, rng: &mut impl Rng) -> Result<Self> {
         let layers = space.layers(&space.largest());
-        if let Some(layer) = layers.iter().find(|layer| matches!(layer, Layer::Block(Block { squeeze: 1.., .. }))) {
-            anyhow::bail!("the space {} has squeeze-and-excite, which cannot be trained yet: {layer}", space.name);
-        }
         let channels = usize::from(space.input.channels.0);
         ensure!(
             normalisation.mean.len() == channels && normalisation.deviation.len() == channels,
@@ -63,7 +74,7 @@ impl Supernet {
         );
         let variables = VarStore::new(device);
         let units = weights::units(space, &layers, &variables.root(), rng);
-        Ok(Self { space: space.clone(), normalisation, variables, units })
+        Ok(Self { space: space.clone(), normalisation, facts: None, variables, units })
     }
 
     /// The space whose nets it holds.
@@ -74,6 +85,33 @@ impl Supernet {
     /// How pixels become its input.
     pub fn normalisation(&self) -> &Normalisation {
         &self.normalisation
+    }
+
+    /// The same, knowing what images it learns from.
+    pub fn with_facts(self, facts: Facts) -> Self {
+        Self { facts: Some(facts), ..self }
+    }
+
+    /// What images it has learned from, if that is known.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Whether a dataset tells apart what this learned to tell apart, with as many channels.
+    ///
+    /// # Errors
+    /// Says what differs.
+    pub fn check(&self, dataset: &Dataset) -> Result<()> {
+        let (reads, has) = (self.space.input.channels.0, dataset.train.channels());
+        ensure!(reads == has, "the supernet reads {reads} channels, the images have {has}");
+        if let Some(facts) = &self.facts
+            && facts.classes != dataset.names
+        {
+            let list = |names: &[String]| names.join(", ");
+            let (learned, has) = (list(&facts.classes), list(&dataset.names));
+            bail!("the supernet learned the classes {learned}, the dataset has {has}; name the same with --data");
+        }
+        Ok(())
     }
 
     /// Where its weights are, and where inputs belong.
@@ -93,6 +131,7 @@ impl Supernet {
     pub fn snapshot(&self) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut copy = Self::new(&self.space, self.normalisation.clone(), self.device(), &mut rng)?;
+        copy.facts.clone_from(&self.facts);
         copy.variables.copy(&self.variables)?;
         Ok(copy)
     }
@@ -159,9 +198,24 @@ impl weights::BlockWeights {
         let kernel = self.depthwise.kernel(block.kernel, hidden);
         let output = convolve(&map, &kernel, i64::from(block.stride), i64::from(block.kernel / 2), hidden);
         map = activate(block.activation, &normalise(&output, &self.depthwise_norm.first(hidden)));
+        if let Some(attention) = &self.attention {
+            map = attention.apply(block, &map);
+        }
         let output = convolve(&map, &self.project.narrow(1, 0, hidden), 1, 0, 1);
         map = normalise(&output, &self.project_norm);
         if block.residual { map + input } else { map }
+    }
+}
+
+impl Attention {
+    /// Each channel of the map times h-sigmoid(excite(relu(squeeze(its mean)))), where h-sigmoid(x) is
+    /// min(max(x + 3, 0), 6) / 6.
+    fn apply(&self, block: &Block, map: &Tensor) -> Tensor {
+        let [squeeze, excite] = self.first(block);
+        let mean = map.mean_dim([2, 3].as_slice(), false, None);
+        let squeezed = mean.linear(&squeeze.weight, Some(&squeeze.bias)).relu();
+        let scale = squeezed.linear(&excite.weight, Some(&excite.bias)).hardsigmoid();
+        map * scale.unsqueeze(2).unsqueeze(3)
     }
 }
 

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Images;
+use crate::dataset::Split;
 use crate::evaluate::{accuracy, calibrate};
 use crate::files::{self, Header};
 use crate::fit::{FitReport, fit};
@@ -41,11 +41,11 @@ pub struct Survey {
 /// Draws nets, judges them on the validation images and trains a predictor.
 ///
 /// # Errors
-/// If there are too few nets to train on.
-pub fn run(supernet: &Supernet, train: &Images, validation: &Images, count: usize, seed: u64) -> Result<Survey> {
+/// If there are too few nets to train on, or pictures cannot be decoded.
+pub fn run(supernet: &Supernet, train: &Split, validation: &Split, count: usize, seed: u64) -> Result<Survey> {
     let space = supernet.space();
     let archs = draw(space, count, &mut ChaCha8Rng::seed_from_u64(seed));
-    let samples = judge(supernet, archs, train, validation);
+    let samples = judge(supernet, archs, train, validation)?;
     let (layers, report) = fit(space, &samples, seed)?;
     Ok(Survey { header: Header::new(predictor::FORMAT, &space.hash(), seed), samples, layers, report })
 }
@@ -102,13 +102,13 @@ pub(crate) fn draw(space: &Space, count: usize, rng: &mut impl Rng) -> Vec<Arch>
 }
 
 /// Judges each arch with statistics of its own.
-fn judge(supernet: &Supernet, archs: Vec<Arch>, train: &Images, validation: &Images) -> Vec<Sample> {
+fn judge(supernet: &Supernet, archs: Vec<Arch>, train: &Split, validation: &Split) -> Result<Vec<Sample>> {
     with_progress("judge", archs.len(), |done| {
         let judge = |arch: Arch| {
-            let statistics = calibrate(supernet, &arch, train);
-            let accuracy = accuracy(supernet, &arch, &statistics, validation);
+            let statistics = calibrate(supernet, &arch, train)?;
+            let accuracy = accuracy(supernet, &arch, &statistics, validation)?;
             done();
-            Sample { arch, accuracy }
+            Ok(Sample { arch, accuracy })
         };
         archs.into_iter().map(judge).collect()
     })

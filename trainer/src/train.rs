@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 use anyhow::{Result, ensure};
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::dataset::{Dataset, Images};
-use crate::evaluate::{accuracy, calibrate};
+use crate::dataset::{Dataset, Split};
+use crate::evaluate::{accuracy, calibrate, labels, pixels};
+use crate::loader::{Loader, LoaderSettings, resolution_of_step};
 use crate::recipe::{Phase, Recipe};
-use crate::space::{Arch, Space, pick};
+use crate::space::{Arch, Space};
 use crate::supernet::{Statistics, Supernet};
 use bar::TrainingBar;
 
@@ -37,6 +37,8 @@ pub struct PhaseReport {
     pub largest: f64,
     /// Validation accuracy of the smallest net, whether open or not.
     pub smallest: f64,
+    /// Share of the time in which training waited for images.
+    pub waited: f64,
 }
 
 /// Trains a supernet of the space from nothing. The same seed gives the same weights on the same machine.
@@ -53,7 +55,7 @@ pub fn train(
 ) -> Result<Supernet> {
     ensure!(
         dataset.classes == space.classes.0,
-        "the dataset has {} classes, the space {} has {}",
+        "the dataset has {} classes, the space {1} has {2} (--space NAME:{0} is a built-in space for {0})",
         dataset.classes,
         space.name,
         space.classes.0
@@ -68,8 +70,13 @@ pub fn train(
         phase.open.narrow(space)?;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut supernet = Supernet::new(space, dataset.train.normalisation(), device, &mut rng)?;
-    let mut batches = Batches::new(space, &dataset.train, recipe.batch, device);
+    let mut supernet =
+        Supernet::new(space, dataset.train.normalisation()?, device, &mut rng)?.with_facts(dataset.facts());
+    let settings =
+        LoaderSettings { batch: recipe.batch, augment: recipe.augment, seed, workers: LoaderSettings::threads() };
+    let resolutions = space.input.resolutions.0.clone();
+    let resolution = move |step| resolution_of_step(&resolutions, seed, step);
+    let mut loader = Loader::new(&dataset.train, settings, resolution, 0)?;
     let validation = dataset.validation.first(JUDGED_IMAGES);
     let mut teacher = None;
     let mut sorted = 1;
@@ -81,13 +88,15 @@ pub fn train(
             supernet.sort_channels(sorted);
             sorted = phase.open.expand;
         }
-        let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut batches, &mut rng)?;
-        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &validation);
+        let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut loader, &mut rng)?;
+        let waited = loader.waited();
+        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train)?, &validation);
         report(&PhaseReport {
             name: phase.name.clone(),
             loss,
-            largest: judge(space.largest()),
-            smallest: judge(space.smallest()),
+            largest: judge(space.largest())?,
+            smallest: judge(space.smallest())?,
+            waited,
         });
     }
     Ok(supernet)
@@ -98,7 +107,7 @@ fn run(
     recipe: &Recipe,
     supernet: &Supernet,
     teacher: Option<&Teacher>,
-    batches: &mut Batches,
+    loader: &mut Loader,
     rng: &mut impl Rng,
 ) -> Result<f64> {
     let open = phase.open.narrow(supernet.space())?;
@@ -109,8 +118,9 @@ fn run(
     for step in 0..phase.steps {
         optimiser.set_lr(learning_rate(phase, step));
         optimiser.zero_grad();
-        let resolution = pick(&open.input.resolutions.0, rng);
-        let (images, labels) = batches.next(resolution, rng);
+        let images = loader.next()?;
+        let resolution = images.side;
+        let (images, labels) = (pixels(&images, supernet.device()), labels(&images, supernet.device()));
         let soft = teacher.filter(|_| phase.distillation > 0.0).map(|teacher| teacher.soft_labels(resolution, &images));
         for _ in 0..phase.subnets {
             let arch = Arch { resolution, ..open.sample(rng) };
@@ -151,60 +161,19 @@ struct Teacher {
 }
 
 impl Teacher {
-    fn new(supernet: &Supernet, train: &Images) -> Result<Self> {
+    fn new(supernet: &Supernet, train: &Split) -> Result<Self> {
         let supernet = supernet.snapshot()?;
         let at = |&resolution: &u16| {
             let arch = Arch { resolution, ..supernet.space().largest() };
-            let statistics = calibrate(&supernet, &arch, train);
-            (resolution, (arch, statistics))
+            let statistics = calibrate(&supernet, &arch, train)?;
+            Ok((resolution, (arch, statistics)))
         };
-        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect();
+        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect::<Result<_>>()?;
         Ok(Self { supernet, statistics })
     }
 
     fn soft_labels(&self, resolution: u16, images: &Tensor) -> Tensor {
         let (arch, statistics) = &self.statistics[&resolution];
         self.supernet.predict(arch, images, statistics).softmax(1, Kind::Float)
-    }
-}
-
-/// Training images at every resolution, drawn without repetition until all have been seen.
-struct Batches {
-    /// u8, count × height × width × channels.
-    at: BTreeMap<u16, Tensor>,
-    labels: Tensor,
-    order: Vec<i64>,
-    next: usize,
-    batch: usize,
-}
-
-impl Batches {
-    fn new(space: &Space, train: &Images, batch: usize, device: Device) -> Self {
-        let at = space.input.resolutions.0.iter().map(|&resolution| {
-            let images = train.resized(resolution);
-            let side = i64::from(images.side);
-            let shape = [-1, side, side, i64::from(images.channels)];
-            let pixels = Tensor::from_slice(&images.pixels).view(shape).to_device(device);
-            (resolution, pixels)
-        });
-        Self {
-            at: at.collect(),
-            labels: Tensor::from_slice(&train.labels).to_kind(Kind::Int64).to_device(device),
-            order: (0..train.len() as i64).collect(),
-            next: train.len(),
-            batch,
-        }
-    }
-
-    /// Float pixels and labels.
-    fn next(&mut self, resolution: u16, rng: &mut impl Rng) -> (Tensor, Tensor) {
-        if self.next + self.batch > self.order.len() {
-            self.order.shuffle(rng);
-            self.next = 0;
-        }
-        let positions = Tensor::from_slice(&self.order[self.next..][..self.batch]).to_device(self.labels.device());
-        self.next += self.batch;
-        let images = self.at[&resolution].index_select(0, &positions).to_kind(Kind::Float).permute([0, 3, 1, 2]);
-        (images, self.labels.index_select(0, &positions))
     }
 }

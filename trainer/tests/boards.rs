@@ -65,7 +65,7 @@ fn any_net(space: &Space, arch: &Arch, layers: &[Layer]) -> Compiled {
 fn any_images(count: usize, side: u16) -> Images {
     let len = usize::from(side) * usize::from(side);
     let pixels = (0..count * len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    Images { side, channels: 1, pixels, labels: (0..count).map(|i| (i % 10) as u8).collect() }
+    Images { side, channels: 1, pixels, labels: (0..count).map(|i| (i % 10) as u16).collect() }
 }
 
 /// A net of the space whose blocks differ, with its table and its report.
@@ -426,7 +426,11 @@ fn write_idx(folder: &std::path::Path, side: u16, count: usize) {
         let head = [&[0, 0, 8, 3][..], &number(count), &number(side), &number(side)].concat();
         fs::write(folder.join(format!("{set}-images-idx3-ubyte")), [head, images.pixels.clone()].concat()).unwrap();
         let head = [&[0, 0, 8, 1][..], &number(count)].concat();
-        fs::write(folder.join(format!("{set}-labels-idx1-ubyte")), [head, images.labels.clone()].concat()).unwrap();
+        fs::write(
+            folder.join(format!("{set}-labels-idx1-ubyte")),
+            [head, images.labels.iter().map(|&label| label as u8).collect()].concat(),
+        )
+        .unwrap();
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Golden {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct GoldenImage {
     /// Its class.
-    pub label: u8,
+    pub label: u16,
     /// Pixels less 128, row by row, channels innermost.
     pub image: Vec<i8>,
     /// What the net makes of it.

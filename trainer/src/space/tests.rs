@@ -149,3 +149,31 @@ fn the_hash_is_of_the_content_alone() {
     assert_eq!(hash(text), hash(&text.replace("name = \"fashion\"", "name = \"mine\"\n\n")));
     assert_ne!(hash(text), hash(&text.replacen("width = 16", "width = 24", 1)));
 }
+
+#[test]
+fn a_built_in_space_takes_any_number_of_classes() {
+    let space = Space::load("mcu:7").unwrap();
+    let layers = space.layers(&space.smallest());
+    assert_eq!(layers[layers.len() - 1].output().channels, 7);
+    assert_ne!(space.hash(), Space::load("mcu").unwrap().hash());
+    for name in ["mcu:", "mcu:1", "mcu:99999", "mcu:x", "mine:7"] {
+        assert!(Space::load(name).unwrap_err().to_string().contains(name), "{name}");
+    }
+}
+
+#[test]
+fn mcus_nets_suit_microcontrollers() {
+    let space = Space::load("mcu").unwrap();
+    assert_eq!((space.input.channels.0, &space.input.resolutions.0[..]), (3, &[48, 64, 80, 96, 112, 128][..]));
+    assert!((1_000_000..2_000_000).contains(&macs(&space, &space.smallest())));
+    assert!((50_000_000..60_000_000).contains(&macs(&space, &space.largest())));
+    assert!(space.distinct_layers().iter().all(Layer::is_supported), "nothing but ReLU6, no squeeze-and-excite");
+}
+
+#[test]
+fn a_space_written_as_toml_comes_back() {
+    for (name, _) in BUILT_IN {
+        let space = Space::load(name).unwrap();
+        assert_eq!(Space::parse(&toml::to_string(&space).unwrap(), name).unwrap(), space, "{name}");
+    }
+}

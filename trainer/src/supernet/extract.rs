@@ -34,6 +34,11 @@ impl Supernet {
                     }
                     let kernel = weights.depthwise.kernel(block.kernel, hidden);
                     parts.push(fold(&kernel, &weights.depthwise_norm.first(hidden))?);
+                    if let Some(attention) = &weights.attention {
+                        for Dense { weight, bias } in attention.first(block) {
+                            parts.push(affine(&weight, &bias)?);
+                        }
+                    }
                     parts.push(fold(&weights.project.narrow(1, 0, hidden), &weights.project_norm)?);
                     Ok(parts)
                 }

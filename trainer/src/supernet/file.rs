@@ -1,4 +1,5 @@
-//! `supernet.safetensors`: the weights, and in its metadata a header, the space and the normalisation.
+//! `supernet.safetensors`: the weights, and in its metadata a header, the space, the normalisation and what is to be
+//! known of the dataset: its classes, and how many images there were.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,16 +8,29 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand::SeedableRng;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Supernet;
-use crate::dataset::Normalisation;
+use crate::dataset::{Facts, Normalisation};
 use crate::files::{self, Header};
 use crate::space::Space;
 
 const FORMAT: &str = "ofa-supernet";
 const MADE_BY: &str = "ofa train";
+
+/// The key of the metadata's only entry: [`About`] as JSON.
+const ENTRY: &str = "ofa";
+
+/// What the file says of itself.
+#[derive(Serialize, Deserialize)]
+struct About {
+    header: Header,
+    space: Space,
+    normalisation: Normalisation,
+    #[serde(default)]
+    dataset: Option<Facts>,
+}
 
 impl Supernet {
     /// Writes weights and metadata; `seed` is the seed of the training.
@@ -24,12 +38,14 @@ impl Supernet {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, seed: u64) -> Result<()> {
-        let header = Header::new(FORMAT, &self.space.hash(), seed);
-        let metadata = HashMap::from([
-            ("header".to_string(), serde_json::to_string(&header)?),
-            ("space".to_string(), serde_json::to_string(&self.space)?),
-            ("normalisation".to_string(), serde_json::to_string(&self.normalisation)?),
-        ]);
+        let about = About {
+            header: Header::new(FORMAT, &self.space.hash(), seed),
+            space: self.space.clone(),
+            normalisation: self.normalisation.clone(),
+            dataset: self.facts.clone(),
+        };
+        // One entry alone: several would come in another order each time, and files of equal supernets would differ.
+        let metadata = HashMap::from([(ENTRY.to_string(), serde_json::to_string(&about)?)]);
         let mut tensors = Vec::new();
         for (name, tensor) in self.variables.variables() {
             let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
@@ -56,13 +72,14 @@ impl Supernet {
 
     fn parse(bytes: &[u8], path: &Path, device: Device) -> Result<(Self, u64)> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let metadata = metadata.metadata().as_ref().context("it has no metadata")?;
-        let header: Header = entry(metadata, "header")?;
-        let space: Space = entry(metadata, "space")?;
-        let normalisation: Normalisation = entry(metadata, "normalisation")?;
+        let metadata = metadata.metadata().as_ref().and_then(|metadata| metadata.get(ENTRY));
+        let metadata = metadata.with_context(|| format!("its metadata lack {ENTRY}"))?;
+        let about = serde_json::from_str(metadata).with_context(|| format!("{ENTRY} in its metadata"))?;
+        let About { header, space, normalisation, dataset } = about;
         header.expect(path, FORMAT, &space.hash(), MADE_BY)?;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-        let supernet = Self::new(&space, normalisation, device, &mut rng)?;
+        let mut supernet = Self::new(&space, normalisation, device, &mut rng)?;
+        supernet.facts = dataset;
         let stored = SafeTensors::deserialize(bytes)?;
         let variables = supernet.variables.variables();
         ensure!(stored.len() == variables.len(), "{} tensors instead of {}", stored.len(), variables.len());
@@ -77,9 +94,4 @@ impl Supernet {
         }
         Ok((supernet, header.seed))
     }
-}
-
-fn entry<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T> {
-    let text = metadata.get(key).with_context(|| format!("its metadata lacks {key}"))?;
-    serde_json::from_str(text).with_context(|| format!("{key} in its metadata"))
 }

@@ -28,9 +28,20 @@ pub(super) struct BlockWeights {
     pub expand: Option<(Tensor, Norm)>,
     pub depthwise: Depthwise,
     pub depthwise_norm: Norm,
+    /// Where the block squeezes and excites.
+    pub attention: Option<Attention>,
     /// out × hidden × 1 × 1.
     pub project: Tensor,
     pub project_norm: Norm,
+}
+
+/// Squeeze-and-excite (Hu et al. 2018, as MobileNetV3 has it).
+#[derive(Debug)]
+pub(super) struct Attention {
+    /// squeezed × hidden.
+    pub squeeze: Dense,
+    /// hidden × squeezed.
+    pub excite: Dense,
 }
 
 /// Scale and shift that follow a batch's normalisation, one for each channel.
@@ -68,11 +79,7 @@ pub(super) fn units(space: &Space, layers: &[Layer], path: &Path, rng: &mut impl
             Layer::Depthwise(_) => unreachable!("{}", crate::subnet::NO_DEPTHWISE),
             Layer::Linear(Linear { inputs, outputs, .. }) => {
                 let (inputs, outputs) = (i64::from(*inputs), i64::from(*outputs));
-                let weight = uniform(&[outputs, inputs], (3.0 / inputs as f32).sqrt(), rng);
-                Unit::Linear(Dense {
-                    weight: path.var_copy("weight", &weight),
-                    bias: unpenalised(&path).var_copy("bias", &Tensor::zeros([outputs], tch::kind::FLOAT_CPU)),
-                })
+                Unit::Linear(dense(&path, [outputs, inputs], rng))
             }
         }
     };
@@ -88,6 +95,13 @@ fn block_weights(block: &Block, kernels: &[u8], path: &Path, rng: &mut impl Rng)
             .then(|| (convolution(path, "expand", [hidden, input, 1, 1], rng), norm(path, "expand_norm", hidden))),
         depthwise: Depthwise::new(convolution(path, "depthwise", [hidden, 1, kernel, kernel], rng), kernels, path),
         depthwise_norm: norm(path, "depthwise_norm", hidden),
+        attention: (block.squeeze != 0).then(|| {
+            let squeezed = i64::from(block.squeeze);
+            Attention {
+                squeeze: dense(&(path / "squeeze"), [squeezed, hidden], rng),
+                excite: dense(&(path / "excite"), [hidden, squeezed], rng),
+            }
+        }),
         project: convolution(path, "project", [out, hidden, 1, 1], rng),
         project_norm: norm(path, "project_norm", out),
     }
@@ -103,6 +117,27 @@ fn norm(path: &Path, name: &str, channels: i64) -> Norm {
     Norm {
         weight: path.var_copy("weight", &Tensor::ones([channels], tch::kind::FLOAT_CPU)),
         bias: path.var_copy("bias", &Tensor::zeros([channels], tch::kind::FLOAT_CPU)),
+    }
+}
+
+impl Attention {
+    /// What a block of this width uses: the first channels of both.
+    pub fn first(&self, block: &Block) -> [Dense; 2] {
+        let (hidden, squeezed) = (i64::from(block.expanded), i64::from(block.squeeze));
+        let part = |dense: &Dense, outputs, inputs| Dense {
+            weight: dense.weight.narrow(0, 0, outputs).narrow(1, 0, inputs),
+            bias: dense.bias.narrow(0, 0, outputs),
+        };
+        [part(&self.squeeze, squeezed, hidden), part(&self.excite, hidden, squeezed)]
+    }
+}
+
+/// out × in, with biases of 0.
+fn dense(path: &Path, [outputs, inputs]: [i64; 2], rng: &mut impl Rng) -> Dense {
+    let weight = uniform(&[outputs, inputs], (3.0 / inputs as f32).sqrt(), rng);
+    Dense {
+        weight: path.var_copy("weight", &weight),
+        bias: unpenalised(path).var_copy("bias", &Tensor::zeros([outputs], tch::kind::FLOAT_CPU)),
     }
 }
 

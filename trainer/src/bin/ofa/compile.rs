@@ -20,7 +20,7 @@ pub struct Cmd {
     /// The folder for model.rs, weights.bin, model.json, golden.json and report.json.
     #[arg(long, default_value = "model")]
     out: PathBuf,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Training images from which the ranges of the activations come.
@@ -41,7 +41,8 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         ensure!(self.calibration > 0, "--calibration 0 leaves no images to find the ranges with");
         let subnet = Subnet::load(&self.subnet)?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
+        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
+            .widened(subnet.layers[0].0.input().channels);
         let table = self.table.map(|path| LatencyTable::load_for(&path, &subnet.header.space, "SPACE")).transpose()?;
         files::check_writable(&self.out.join("report.json"))?;
         let settings = Settings { calibration_images: self.calibration, seed: self.seed, table: table.as_ref() };

@@ -6,13 +6,14 @@ use anyhow::Result;
 use clap::Args;
 use trainer::board::Board;
 use trainer::dataset::Dataset;
-use trainer::demo::{Demo, run};
+use trainer::demo::{self, Demo, run};
 use trainer::recipe::Recipe;
 use trainer::space::Space;
 
 use crate::torch::parse_device;
 
-/// Train, predict, measure, search, extract, compile and run, on Fashion-MNIST and an emulated Cortex-M4.
+/// Train, predict, measure, search, extract, compile and run, on an emulated Cortex-M4: Fashion-MNIST, or images of
+/// yours.
 #[derive(Args)]
 pub struct Cmd {
     /// Where all files go.
@@ -20,15 +21,15 @@ pub struct Cmd {
     out: PathBuf,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A built-in space or a TOML file.
+    /// A built-in space (fashion; mcu for photographs) or a TOML file. Its nets get as many classes as the images have.
     #[arg(long, default_value = "fashion")]
     space: String,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// A built-in recipe (demo, full) or a TOML file.
-    #[arg(long, default_value = "demo")]
-    recipe: String,
+    /// A built-in recipe or a TOML file [default: a quick one for the space: demo, or mcu-demo].
+    #[arg(long)]
+    recipe: Option<String>,
     /// The board to measure and to run on.
     #[arg(long, default_value = "mps2-an386")]
     board: String,
@@ -48,12 +49,16 @@ pub struct Cmd {
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
+        let space = Space::load(&self.space)?;
+        let recipe = self.recipe.unwrap_or_else(|| demo::recipe(&space).into());
+        let recipe = Recipe::load(&recipe)?;
+        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
         run(&Demo {
-            space: Space::load(&self.space)?,
-            recipe: Recipe::load(&self.recipe)?,
+            dataset: dataset.widened(space.input.channels.0),
+            space,
+            recipe,
             board: Board::load(&self.board)?,
             device: parse_device(&self.device)?,
-            dataset: Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?,
             out: self.out,
             seed: self.seed,
             samples: self.samples,

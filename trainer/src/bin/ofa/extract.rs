@@ -22,7 +22,7 @@ pub struct Cmd {
     /// From `ofa search`.
     #[arg(long, default_value = "arch.json")]
     arch: PathBuf,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Where the subnet goes.
@@ -37,7 +37,9 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, seed) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
         let choice = Choice::load(&self.arch, supernet.space())?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
+        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
+            .widened(supernet.space().input.channels.0);
+        supernet.check(&dataset)?;
         files::check_writable(&self.out)?;
         extract(&supernet, &choice.arch, &dataset.train, seed)?.save(&self.out)?;
         Ok(writeln!(std::io::stdout(), "{}", self.out.display())?)

@@ -18,7 +18,7 @@ pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]
     supernet: PathBuf,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Nets to judge; a fifth of them is held out to report on.
@@ -43,7 +43,9 @@ pub struct Cmd {
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
+        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
+            .widened(supernet.space().input.channels.0);
+        supernet.check(&dataset)?;
         files::check_writable(&self.out)?;
         let validation = dataset.validation.first(self.images);
         let survey = survey::run(&supernet, &dataset.train, &validation, self.samples, self.seed)?;

@@ -24,7 +24,7 @@ pub struct Cmd {
     /// How many of the test images.
     #[arg(long, default_value_t = 200)]
     images: usize,
-    /// A folder of IDX files; Fashion-MNIST from the cache where not given.
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
     /// The table to predict from [default: latency/BOARD.json, if there is one].
@@ -44,8 +44,9 @@ impl Cmd {
         let model = Compiled::load(&self.model)?;
         let table = self.load_table(&board, &model)?;
         ensure!(self.images > 0, "--images 0 runs nothing");
-        let data = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
-        let images = data.test.first(self.images).resized(model.arch.resolution);
+        let data =
+            Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(model.net()?.input().channels);
+        let images = data.test.first(self.images).resized(model.arch.resolution)?;
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;

@@ -20,7 +20,7 @@ pub struct Cmd {
 enum Show {
     /// Print its stages, how many nets it has, and what the smallest and the largest cost.
     Show {
-        /// A built-in space (fashion, mobilenetv3) or a TOML file.
+        /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes) or a TOML file.
         space: String,
         /// Print JSON.
         #[arg(long)]
