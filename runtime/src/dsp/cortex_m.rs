@@ -149,7 +149,7 @@ pub(crate) fn smlad(a: u32, b: u32, sum: i32) -> i32 {
     let out;
     // SAFETY: reads and writes registers alone, and the flag Q, which compiled code does not use.
     unsafe {
-        asm!("smlad {}, {}, {}, {}", out(reg) out, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack));
+        asm!("smlad {0}, {1}, {2}, {0}", inlateout(reg) sum => out, in(reg) a, in(reg) b, options(pure, nomem, nostack));
     }
     out
 }

@@ -197,11 +197,16 @@ fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
     for ((channels, taps), out) in channel_pairs.iter().zip(taps.chunks_exact(2 * matrix.depth)).zip(outputs) {
         let [mut a, mut b] = [channels[0].bias, channels[1].bias];
         let (fours, half) = taps.as_chunks::<4>();
-        for (taps, &word) in fours.iter().zip(words) {
+        let mut add = |taps: &[u8; 4], word: u32| {
             let taps = u32::from_le_bytes(*taps);
             a = smlad(word, sxtb16(taps), a);
             b = smlad(word, sxtb16_ror_8(taps), b);
-        }
+        };
+        // Four at a time, as the counting of a loop costs as much as a product.
+        let (tap_fours, taps_left) = fours.as_chunks::<4>();
+        let (word_fours, words_left) = words[..fours.len()].as_chunks::<4>();
+        tap_fours.iter().zip(word_fours).for_each(|(taps, words)| (0..4).for_each(|i| add(&taps[i], words[i])));
+        taps_left.iter().zip(words_left).for_each(|(taps, &word)| add(taps, word));
         if let (&[tap_a, tap_b], Some(&word)) = (half, words.last()) {
             a = smlad(word, pair(tap_a as i8, 0), a);
             b = smlad(word, pair(tap_b as i8, 0), b);
