@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Share of the training file that is kept for validation.
-const VALIDATION_SHARE: usize = 12;
+const VALIDATION_SHARE: usize = 6;
 
 /// Square images with their classes.
 #[derive(Clone, PartialEq, Debug)]
