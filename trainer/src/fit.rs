@@ -6,14 +6,15 @@
 //!           └─▶ all ─▶ the predictor
 //! ```
 //!
-//! Each member is trained on a bootstrap sample of its own (Breiman 1996), so that members disagree where the samples
-//! say little. Their disagreement is scaled to the errors seen on samples held out.
+//! Members differ in where their training begins, so they disagree where the samples say little. Their disagreement is
+//! scaled to the errors seen on samples held out.
 
 mod member;
+mod sums;
 
 use anyhow::{Result, ensure};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::predictor::{Dense, Prediction, features};
 use crate::space::Space;
 use crate::survey::Sample;
 use member::{HIDDEN, Member, Row};
+use sums::Sums;
 
 /// One in so many samples is held out in turn.
 const FOLDS: usize = 5;
@@ -111,7 +113,7 @@ pub fn fit(space: &Space, samples: &[Sample], seed: u64) -> Result<(Vec<Dense>, 
         within as f64 / samples.len() as f64
     });
     let all: Vec<usize> = (0..samples.len()).collect();
-    let layers = problem.ensemble(&all).layers(scale);
+    let layers = problem.ensemble(&all).layers(&problem.sums, scale);
     let report = FitReport {
         trained_on: samples.len(),
         held_out: samples.len(),
@@ -129,6 +131,7 @@ pub fn fit(space: &Space, samples: &[Sample], seed: u64) -> Result<(Vec<Dense>, 
 /// All samples, as members read them.
 struct Problem {
     features: usize,
+    sums: Sums,
     rows: Vec<Row>,
     accuracies: Vec<f64>,
     seed: u64,
@@ -152,9 +155,12 @@ impl Problem {
     fn new(space: &Space, samples: &[Sample], seed: u64) -> Self {
         let all = |sample: &Sample| features(space, &sample.arch);
         let ones = |sample| all(sample).iter().enumerate().filter(|(_, one)| **one > 0.0).map(|(i, _)| i).collect();
+        let ones: Vec<Vec<usize>> = samples.iter().map(ones).collect();
+        let sums = Sums::new(space, &ones);
         Self {
             features: all(&samples[0]).len(),
-            rows: samples.iter().map(ones).collect(),
+            rows: ones.into_iter().map(|ones| Row { sums: sums.of(&ones), ones }).collect(),
+            sums,
             accuracies: samples.iter().map(|sample| sample.accuracy).collect(),
             seed,
         }
@@ -166,15 +172,12 @@ impl Problem {
         let mean = seen.iter().map(|&sample| self.accuracies[sample]).sum::<f64>() / count;
         let variance = seen.iter().map(|&sample| (self.accuracies[sample] - mean).powi(2)).sum::<f64>() / count;
         let deviation = variance.sqrt().max(1e-6);
+        let target = |sample: usize| ((self.accuracies[sample] - mean) / deviation) as f32;
+        let targets: Vec<_> = seen.iter().map(|&sample| (&self.rows[sample], target(sample))).collect();
         let train = |member: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(1 + member as u64);
-            let mut weights = vec![0.0; seen.len()];
-            (0..seen.len()).for_each(|_| weights[rng.random_range(0..seen.len())] += 1.0);
-            let target = |sample: usize| ((self.accuracies[sample] - mean) / deviation) as f32;
-            let drawn = seen.iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
-            let drawn: Vec<_> = drawn.map(|(&i, weight)| (&self.rows[i], target(i), weight)).collect();
-            Member::train(self.features, &drawn, &mut rng)
+            Member::train(self.features, &targets, &mut rng)
         };
         Ensemble { members: (0..MEMBERS).into_par_iter().map(train).collect(), mean, deviation }
     }
@@ -198,14 +201,17 @@ impl Ensemble {
     }
 
     /// The members side by side as one network, their distances from their mean times `scale`.
-    fn layers(&self, scale: f64) -> Vec<Dense> {
-        let hidden = || self.members.iter().flat_map(|member| (0..HIDDEN).map(move |i| (member, i)));
+    fn layers(&self, sums: &Sums, scale: f64) -> Vec<Dense> {
         let count = self.members.len();
-        let first = Dense {
-            inputs: self.members[0].hidden.len(),
-            weights: hidden().flat_map(|(member, i)| member.hidden.iter().map(move |weights| weights[i])).collect(),
-            bias: hidden().map(|(member, i)| member.hidden_bias[i]).collect(),
-        };
+        let mut first = Dense { inputs: self.members[0].hidden.len(), weights: vec![], bias: vec![] };
+        for member in &self.members {
+            for i in 0..HIDDEN {
+                let of_sums: Vec<f32> = member.sums.iter().map(|weights| weights[i]).collect();
+                let (of_sums, bias) = sums.fold(&of_sums);
+                first.weights.extend(member.hidden.iter().zip(of_sums).map(|(weights, more)| weights[i] + more));
+                first.bias.push(member.hidden_bias[i] + bias);
+            }
+        }
         // Output o is the mean of all members, plus `scale` times the distance of member o from it.
         let share = |output: usize, member: usize| {
             let own = if output == member { scale } else { 0.0 };
@@ -231,6 +237,8 @@ impl Ensemble {
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
     use crate::predictor::Predictor;
     use crate::space::Arch;
@@ -266,7 +274,7 @@ mod tests {
         let samples = samples(&space, 40, 0.01);
         let problem = Problem::new(&space, &samples, 3);
         let ensemble = problem.ensemble(&(0..20).collect::<Vec<_>>());
-        let predictor = Predictor::new(&ensemble.layers(1.7), &space).unwrap();
+        let predictor = Predictor::new(&ensemble.layers(&problem.sums, 1.7), &space).unwrap();
         let archs: Vec<_> = samples.iter().map(|sample| sample.arch.clone()).collect();
         let mut spread = 0.0;
         for (row, said) in problem.rows.iter().zip(predictor.predict_interval(&archs).unwrap()) {

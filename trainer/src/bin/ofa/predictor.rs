@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 use trainer::dataset::Dataset;
@@ -50,6 +50,7 @@ impl Cmd {
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
         files::check_writable(&self.out)?;
         let validation = self.images.map_or(dataset.validation.clone(), |images| dataset.validation.first(images));
+        ensure!(!validation.is_empty(), "there are no validation images to judge on");
         let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &validation };
         let survey = survey::run(subject, self.samples, self.seed, &self.out)?;
         survey.save(&self.out)?;

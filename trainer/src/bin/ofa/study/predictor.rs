@@ -55,6 +55,7 @@ impl Cmd {
         let path = |name: &str| self.out.join(name);
         files::check_writable(&path("curve.json"))?;
         let validation = self.images.map_or(dataset.validation.clone(), |images| dataset.validation.first(images));
+        ensure!(!validation.is_empty(), "there are no validation images to judge on");
         let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &validation };
         let start = Instant::now();
         let study = study(subject, self.samples, self.chosen, self.seed, &path("predictor.onnx"))?;
