@@ -185,7 +185,12 @@ mod tests {
         let mut archs: Vec<_> = (0..5).map(|_| space.sample(&mut rng)).collect();
         let mut judged = vec![];
         let mut judge = Judge::new(&supernet, &train, &images);
-        judge.all(&archs, |arch, _| Ok(judged.push(arch.clone()))).unwrap();
+        judge
+            .all(&archs, |arch, _| {
+                judged.push(arch.clone());
+                Ok(())
+            })
+            .unwrap();
         archs.sort();
         assert_eq!(judged, archs);
         let mut count = 0;
