@@ -81,7 +81,8 @@ impl Net {
         let affine = Affine { weights, bias: affine.bias.clone() };
         let zeros = normalisation.mean.iter().map(|&mean| f64::from(mean) - 128.0).collect();
         let input = Input { scale: self.map.scale, zeros };
-        let output = self.matrix(&affine, conv.kernel, &input, Target { range, activation: conv.activation, least: 0.0 });
+        let output =
+            self.matrix(&affine, conv.kernel, &input, Target { range, activation: conv.activation, least: 0.0 });
         self.push(layer, output, 0);
     }
 

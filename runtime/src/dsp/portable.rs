@@ -106,7 +106,14 @@ pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
 
 /// Output `i` of four whose windows begin in the first of these words of a channel, which has `rows` slots; `row` tells
 /// the row of taps for a slot.
-fn window_sum(filter: &Filter<'_>, channel: usize, words: &[u32], i: usize, rows: usize, row: impl Fn(usize) -> usize) -> i32 {
+fn window_sum(
+    filter: &Filter<'_>,
+    channel: usize,
+    words: &[u32],
+    i: usize,
+    rows: usize,
+    row: impl Fn(usize) -> usize,
+) -> i32 {
     let Filter { kernel, stride, weights, .. } = *filter;
     let (half, last) = (i * stride, kernel / 2);
     let taps = &weights.taps[channel * kernel * kernel..][..kernel * kernel];
@@ -143,9 +150,9 @@ pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
     let Filter { stride, weights, zero, output_width, .. } = *plane.filter;
     let rows = plane_rows(stride as u8);
     // As on the core, groups from the last to the first: what they spill is overwritten.
-    let pixels = (0..output_width.div_ceil(4)).rev().flat_map(|group| {
-        (0..plane.rows).flat_map(move |y| (0..4).map(move |i| (y, 4 * group + i)))
-    });
+    let pixels = (0..output_width.div_ceil(4))
+        .rev()
+        .flat_map(|group| (0..plane.rows).flat_map(move |y| (0..4).map(move |i| (y, 4 * group + i))));
     for c in 0..4 {
         for (y, x) in pixels.clone() {
             let words = &plane.words[(x / 4 * stride * 4 + c) * 2 * rows + 2 * y * stride..];
