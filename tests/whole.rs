@@ -6,3 +6,4 @@
 mod bad_input;
 mod fixture;
 mod path;
+mod resume;

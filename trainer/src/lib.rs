@@ -46,4 +46,6 @@ pub mod supernet;
 pub mod survey;
 pub mod table;
 #[cfg(feature = "torch")]
+pub mod tensorboard;
+#[cfg(feature = "torch")]
 pub mod train;

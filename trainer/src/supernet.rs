@@ -9,9 +9,11 @@
 //!
 //! Nothing here has a current subnet: the arch is an argument of everything.
 
+mod depthwise;
 mod elastic;
 mod extract;
 mod file;
+mod gradient;
 mod sort;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::dataset::Normalisation;
 use crate::space::{Arch, Space};
+pub use gradient::{Forward, Parameter};
 use weights::{Dense, Norm, Unit};
 
 /// Added to a variance before its root.
@@ -100,14 +103,14 @@ impl Supernet {
     /// Scores, batch × classes, of float pixels, batch × channels × height × width, as training sees them:
     /// normalised by the batch's own statistics.
     pub fn forward(&self, arch: &Arch, pixels: &Tensor) -> Tensor {
-        self.walk(arch, pixels, |map, norm| norm.apply(map, None, true, 0.0))
+        self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| norm.apply(map, None, true, 0.0))
     }
 
     /// The statistics of a subnet over these pixels: what it needs before it is judged or shipped.
     pub fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
         let mut measured = Vec::new();
         let _ = no_grad(|| {
-            self.walk(arch, pixels, |map, norm| {
+            self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| {
                 let statistics = (norm.bias.zeros_like(), norm.bias.ones_like());
                 let output = norm.apply(map, Some(&statistics), true, 1.0);
                 measured.push(statistics);
@@ -120,11 +123,13 @@ impl Supernet {
     /// Scores as the shipped subnet gives them: normalised by `statistics`, without gradients.
     pub fn predict(&self, arch: &Arch, pixels: &Tensor, statistics: &Statistics) -> Tensor {
         let mut measured = statistics.0.iter();
-        no_grad(|| self.walk(arch, pixels, |map, norm| norm.apply(map, measured.next(), false, 0.0)))
+        no_grad(|| {
+            self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| norm.apply(map, measured.next(), false, 0.0))
+        })
     }
 
-    /// The net from pixels to scores; `normalise` is what batch norm does.
-    fn walk(&self, arch: &Arch, pixels: &Tensor, mut normalise: impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
+    /// The net from pixels to scores.
+    fn walk(&self, arch: &Arch, pixels: &Tensor, pass: &mut impl Pass) -> Tensor {
         let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
         let Normalisation { mean, deviation } = &self.normalisation;
         let mut map = channels_last(&((pixels - vector(mean)) / vector(deviation)));
@@ -134,9 +139,9 @@ impl Supernet {
                     let padding = i64::from(conv.kernel / 2);
                     let output = convolve(&map, weight, i64::from(conv.stride), padding, 1);
                     // A map with one channel has no channels-last order, so the input's was lost.
-                    activate(conv.activation, &normalise(&channels_last(&output), norm))
+                    activate(conv.activation, &pass.normalise(&channels_last(&output), norm))
                 }
-                (Layer::Block(block), Unit::Block(weights)) => weights.run(block, &map, &mut normalise),
+                (Layer::Block(block), Unit::Block(weights)) => weights.run(block, &map, pass),
                 (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
                 (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
                     activate(linear.activation, &map.linear(weight, Some(bias)))
@@ -148,19 +153,37 @@ impl Supernet {
     }
 }
 
+/// What differs between training, measuring statistics and predicting.
+trait Pass {
+    /// What batch norm does.
+    fn normalise(&mut self, map: &Tensor, norm: &Norm) -> Tensor;
+
+    /// A depthwise convolution; `kernel` is channels × 1 × side × side.
+    fn depthwise(&mut self, map: &Tensor, kernel: Tensor, stride: u8) -> Tensor {
+        let size = kernel.size();
+        convolve(map, &kernel, i64::from(stride), size[3] / 2, size[0])
+    }
+}
+
+impl<F: FnMut(&Tensor, &Norm) -> Tensor> Pass for F {
+    fn normalise(&mut self, map: &Tensor, norm: &Norm) -> Tensor {
+        self(map, norm)
+    }
+}
+
 impl weights::BlockWeights {
-    fn run(&self, block: &Block, input: &Tensor, normalise: &mut impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
+    fn run(&self, block: &Block, input: &Tensor, pass: &mut impl Pass) -> Tensor {
         let hidden = i64::from(block.expanded);
         let mut map = input.shallow_clone();
         if let (true, Some((weight, norm))) = (block.expands(), &self.expand) {
-            let output = convolve(&map, &weight.narrow(0, 0, hidden), 1, 0, 1);
-            map = activate(block.activation, &normalise(&output, &norm.first(hidden)));
+            let output = pointwise(&map, &weight.narrow(0, 0, hidden));
+            map = activate(block.activation, &pass.normalise(&output, &norm.first(hidden)));
         }
         let kernel = self.depthwise.kernel(block.kernel, hidden);
-        let output = convolve(&map, &kernel, i64::from(block.stride), i64::from(block.kernel / 2), hidden);
-        map = activate(block.activation, &normalise(&output, &self.depthwise_norm.first(hidden)));
-        let output = convolve(&map, &self.project.narrow(1, 0, hidden), 1, 0, 1);
-        map = normalise(&output, &self.project_norm);
+        let output = pass.depthwise(&map, kernel, block.stride);
+        map = activate(block.activation, &pass.normalise(&output, &self.depthwise_norm.first(hidden)));
+        let output = pointwise(&map, &self.project.narrow(1, 0, hidden));
+        map = pass.normalise(&output, &self.project_norm);
         if block.residual { map + input } else { map }
     }
 }
@@ -178,6 +201,16 @@ impl Norm {
 
 fn convolve(map: &Tensor, weight: &Tensor, stride: i64, padding: i64, groups: i64) -> Tensor {
     map.conv2d(weight, None::<Tensor>, stride, padding, 1, groups)
+}
+
+/// A 1×1 convolution. Where a gradient will be wanted on a CPU it is a product of matrices, whose weight gradient is one
+/// too: libtorch's for convolutions takes up to five times as long.
+fn pointwise(map: &Tensor, weight: &Tensor) -> Tensor {
+    if !map.requires_grad() || map.device() != Device::Cpu {
+        return convolve(map, weight, 1, 0, 1);
+    }
+    let weight = weight.squeeze_dim(3).squeeze_dim(2);
+    map.permute([0, 2, 3, 1]).matmul(&weight.tr()).permute([0, 3, 1, 2])
 }
 
 fn activate(activation: Activation, map: &Tensor) -> Tensor {

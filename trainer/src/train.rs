@@ -1,30 +1,60 @@
-//! Training a supernet by progressive shrinking (once-for-all, section 3.3).
+//! Training a supernet by a recipe (once-for-all, section 3.3; BigNAS; CompOFA).
 
 mod bar;
+mod batches;
+mod checkpoint;
+mod journal;
+mod sgd;
+mod stop;
+mod teacher;
 
-use std::collections::BTreeMap;
 use std::f64::consts::PI;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
-use tch::nn::OptimizerConfig;
-use tch::{Device, Kind, Tensor, nn};
+use serde_json::{Value, json};
+use tch::{Device, Tensor};
 
 use crate::dataset::{Dataset, Images};
 use crate::evaluate::{accuracy, calibrate};
-use crate::recipe::{Phase, Recipe};
-use crate::space::{Arch, Space, pick};
-use crate::supernet::{Statistics, Supernet};
+use crate::recipe::{Net, Phase, Recipe, Teacher};
+use crate::space::{Arch, Space};
+use crate::supernet::Supernet;
 use bar::TrainingBar;
+use batches::{Batches, Purpose, generator};
+use checkpoint::{Checkpoints, Position, State, existing};
+use journal::Journal;
+use sgd::{Gradient, Sgd};
+pub use stop::{StopSignal, Stopped};
+use teacher::{Frozen, distance};
 
 /// Validation images on which the ends of the space are judged after a phase.
 const JUDGED_IMAGES: usize = 2000;
 
-/// Largest norm of a step's gradient; a longer one is shortened to it.
-const GRADIENT_NORM: f64 = 5.0;
+/// Steps from one line of `metrics.jsonl` to the next.
+const LOG_INTERVAL: u64 = 50;
+
+/// Steps after which the ends and the middle of the space are judged, beside the end of each phase.
+const JUDGE_INTERVAL: u64 = 1000;
+
+/// What a training is of. The same gives the same weights on the same machine.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    /// Whose nets.
+    pub space: &'a Space,
+    /// How.
+    pub recipe: &'a Recipe,
+    /// On what.
+    pub dataset: &'a Dataset,
+    /// Where.
+    pub device: Device,
+    /// Of first weights, order of images, their variation and the nets drawn.
+    pub seed: u64,
+    /// The net that the recipe calls `given`, where it does.
+    pub given: Option<&'a Arch>,
+}
 
 /// What a phase came to.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -35,176 +65,322 @@ pub struct PhaseReport {
     pub loss: f64,
     /// Validation accuracy of the largest net.
     pub largest: f64,
+    /// Validation accuracy of the net in the middle of all choices, whether open or not.
+    pub middle: f64,
     /// Validation accuracy of the smallest net, whether open or not.
     pub smallest: f64,
+    /// Share of the time so far that went into checkpoints.
+    pub checkpoints: f64,
 }
 
-/// Trains a supernet of the space from nothing. The same seed gives the same weights on the same machine.
+/// What lets a training be killed and resumed, and looked at.
+#[derive(Clone)]
+pub struct Keep<'a> {
+    /// A folder for this training alone: checkpoints, `metrics.jsonl`, TensorBoard's event files.
+    pub folder: &'a Path,
+    /// What to do with what is there of an earlier run.
+    pub earlier: Earlier,
+    /// Time between two checkpoints; more where writing them would take 2 % of the training.
+    pub at_least: Duration,
+    /// Ends the training after a step, with a checkpoint.
+    pub stop: StopSignal,
+}
+
+/// What to do with the checkpoints of an earlier run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Earlier {
+    /// Refuse to begin where there are any: they may be days of work.
+    Refuse,
+    /// Go on from the newest; begin where there are none.
+    Resume,
+    /// Remove them.
+    Remove,
+}
+
+/// Trains a supernet. With `keep`, from where an earlier run was, to the same bits as without interruption.
 ///
 /// # Errors
-/// If space, recipe and dataset don't fit each other, or the loss is no longer a number.
-pub fn train(
-    space: &Space,
-    recipe: &Recipe,
-    dataset: &Dataset,
-    device: Device,
-    seed: u64,
-    mut report: impl FnMut(&PhaseReport),
-) -> Result<Supernet> {
-    ensure!(
-        dataset.classes == space.classes.0,
-        "the dataset has {} classes, the space {} has {}",
-        dataset.classes,
-        space.name,
-        space.classes.0
-    );
-    ensure!(
-        dataset.train.len() >= recipe.batch,
-        "a batch of {} from {} training images",
-        recipe.batch,
-        dataset.train.len()
-    );
-    for phase in &recipe.phases {
-        phase.open.narrow(space)?;
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut supernet = Supernet::new(space, dataset.train.normalisation(), device, &mut rng)?;
-    let mut batches = Batches::new(space, &dataset.train, recipe.batch, device);
-    let validation = dataset.validation.first(JUDGED_IMAGES);
-    let mut teacher = None;
-    let mut sorted = 1;
-    for phase in &recipe.phases {
-        if phase.distillation > 0.0 && teacher.is_none() {
-            teacher = Some(Teacher::new(&supernet, &dataset.train)?);
+/// If space, recipe and dataset don't fit each other, the loss is no longer a number, a file cannot be written, or
+/// a signal came ([`Stopped`]).
+pub fn train(training: &Training, keep: Option<&Keep>, mut report: impl FnMut(&PhaseReport)) -> Result<Supernet> {
+    training.check()?;
+    let mut trainer = Trainer::new(training)?;
+    let mut kept = keep.map(|keep| Kept::open(keep, &mut trainer)).transpose()?;
+    while let Some(phase) = training.recipe.phases.get(trainer.position.phase) {
+        if trainer.position.step == 0 {
+            trainer.begin(phase)?;
         }
-        if phase.open.expand > sorted {
-            supernet.sort_channels(sorted);
-            sorted = phase.open.expand;
+        trainer.run(phase, kept.as_mut())?;
+        let [largest, middle, smallest] = trainer.judge()?;
+        if let Some(Kept { journal, .. }) = &mut kept {
+            journal.judged(&trainer.position, &phase.name, [largest, middle, smallest])?;
         }
-        let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut batches, &mut rng)?;
-        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train), &validation);
         report(&PhaseReport {
             name: phase.name.clone(),
-            loss,
-            largest: judge(space.largest()),
-            smallest: judge(space.smallest()),
+            loss: trainer.position.loss.unwrap_or(f64::NAN),
+            largest,
+            middle,
+            smallest,
+            checkpoints: kept.as_ref().map_or(0.0, |kept| kept.checkpoints.share()),
         });
+        trainer.position.phase += 1;
+        trainer.position.step = 0;
     }
-    Ok(supernet)
+    Ok(trainer.supernet)
 }
 
-fn run(
-    phase: &Phase,
-    recipe: &Recipe,
-    supernet: &Supernet,
-    teacher: Option<&Teacher>,
-    batches: &mut Batches,
-    rng: &mut impl Rng,
-) -> Result<f64> {
-    let open = phase.open.narrow(supernet.space())?;
-    let sgd = nn::sgd(recipe.momentum, 0.0, 0.0, true);
-    let mut optimiser = sgd.build(supernet.variables(), phase.learning_rate)?;
-    optimiser.set_weight_decay_group(0, recipe.weight_decay);
-    let mut progress = TrainingBar::new(&phase.name, phase.steps);
-    for step in 0..phase.steps {
-        optimiser.set_lr(learning_rate(phase, step));
-        optimiser.zero_grad();
-        let resolution = pick(&open.input.resolutions.0, rng);
-        let (images, labels) = batches.next(resolution, rng);
-        let soft = teacher.filter(|_| phase.distillation > 0.0).map(|teacher| teacher.soft_labels(resolution, &images));
-        for _ in 0..phase.subnets {
-            let arch = Arch { resolution, ..open.sample(rng) };
-            let scores = supernet.forward(&arch, &images);
-            let mut loss =
-                scores.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, recipe.label_smoothing);
-            if let Some(soft) = &soft {
-                loss += phase.distillation * cross_entropy(&scores, soft);
+/// Removes the checkpoints in `folder`: the result of the training is safe.
+///
+/// # Errors
+/// If they cannot be removed.
+pub fn forget(folder: &Path) -> Result<()> {
+    existing(folder)?.iter().try_for_each(|path| Ok(std::fs::remove_file(path)?))
+}
+
+/// A training under way.
+struct Trainer<'a> {
+    training: &'a Training<'a>,
+    supernet: Supernet,
+    sgd: Sgd,
+    batches: Batches,
+    teacher: Option<Frozen>,
+    position: Position,
+    validation: Images,
+}
+
+/// What is written while a training is under way.
+struct Kept {
+    checkpoints: Checkpoints,
+    journal: Journal,
+    stop: StopSignal,
+}
+
+impl Kept {
+    /// Opens the folder, and takes the trainer to where the earlier run was.
+    fn open(keep: &Keep, trainer: &mut Trainer) -> Result<Self> {
+        let checkpoints = Checkpoints::new(keep.folder, trainer.training.identity()?, keep.at_least);
+        match keep.earlier {
+            Earlier::Refuse => ensure!(
+                existing(keep.folder)?.is_empty(),
+                "{} holds a training that was not finished; go on with --resume, or begin again with --restart",
+                keep.folder.display()
+            ),
+            Earlier::Resume => {
+                if let Some(state) = checkpoints.read()? {
+                    trainer.restore(&state)?;
+                }
             }
-            (&loss / phase.subnets as f64).backward();
-            progress.add(&loss, &scores, &labels)?;
+            Earlier::Remove => checkpoints.clear()?,
         }
-        optimiser.clip_grad_norm(GRADIENT_NORM);
-        optimiser.step();
-        progress.step();
+        let journal = Journal::open(keep.folder, trainer.position.total, trainer.position.metrics)?;
+        Ok(Self { checkpoints, journal, stop: keep.stop.clone() })
     }
-    Ok(progress.finish())
+
+    /// After each step: numbers, a checkpoint if it is time for one, an end if a signal came.
+    fn after_step(&mut self, trainer: &mut Trainer, phase: &Phase, rate: f64, learning_rate: f64) -> Result<()> {
+        let total = trainer.position.total;
+        if total.is_multiple_of(LOG_INTERVAL) {
+            self.journal.trained(&trainer.position, &phase.name, learning_rate, rate)?;
+        }
+        if total.is_multiple_of(JUDGE_INTERVAL) {
+            self.journal.judged(&trainer.position, &phase.name, trainer.judge()?)?;
+        }
+        let signal = self.stop.number();
+        if signal.is_some() || self.checkpoints.due() {
+            trainer.position.metrics = self.journal.length()?;
+            self.checkpoints.write(&trainer.state())?;
+        }
+        match signal {
+            Some(signal) => Err(Stopped { signal, step: total, steps: trainer.training.steps() }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> Trainer<'a> {
+    fn new(training: &'a Training) -> Result<Self> {
+        let Training { space, recipe, dataset, device, seed, .. } = *training;
+        let mut weights = generator(seed, Purpose::Weights);
+        let supernet = Supernet::new(space, dataset.train.normalisation(), device, &mut weights)?;
+        let sgd = Sgd::new(supernet.parameters(), recipe.momentum, recipe.weight_decay);
+        let batches = Batches::new(&dataset.train, recipe.augment, recipe.batch, seed, device);
+        let position = Position { phase: 0, step: 0, total: 0, loss: None, accuracy: 0.0, metrics: 0 };
+        let validation = dataset.validation.first(JUDGED_IMAGES);
+        Ok(Self { training, supernet, sgd, batches, teacher: None, position, validation })
+    }
+
+    /// Before the first step of a phase.
+    fn begin(&mut self, phase: &Phase) -> Result<()> {
+        let Training { space, recipe, dataset, .. } = *self.training;
+        if self.teacher.is_none() && phase.has_teacher(Teacher::Frozen) {
+            self.teacher = Some(Frozen::new(&self.supernet, &dataset.train)?);
+        }
+        let before = recipe.phases[..self.position.phase].iter().map(|phase| phase.open.expands(space)).max();
+        if let Some(sorted) = before.filter(|&sorted| phase.open.expands(space) > sorted) {
+            self.supernet.sort_channels(sorted);
+        }
+        self.sgd.rest();
+        (self.position.loss, self.position.accuracy) = (None, 0.0);
+        Ok(())
+    }
+
+    /// The steps of a phase that are left.
+    fn run(&mut self, phase: &Phase, mut kept: Option<&mut Kept>) -> Result<()> {
+        let Training { recipe, dataset, space, .. } = *self.training;
+        let open = phase.open.narrow(space)?;
+        let steps = phase.steps(dataset.train.len(), recipe.batch);
+        let Position { step: done, loss, accuracy, .. } = self.position;
+        let mut bar = TrainingBar::new(&phase.name, steps, done, loss, accuracy);
+        while self.position.step < steps {
+            let learning_rate = learning_rate(phase, self.position.step, steps);
+            let gradient = self.gradient(phase, &open, &mut bar)?;
+            self.sgd.step(&gradient, learning_rate);
+            bar.step(recipe.batch);
+            self.position.step += 1;
+            self.position.total += 1;
+            (self.position.loss, self.position.accuracy) = (Some(bar.loss()), bar.accuracy());
+            if let Some(kept) = &mut kept {
+                kept.after_step(self, phase, bar.rate(), learning_rate)?;
+            }
+        }
+        bar.finish();
+        Ok(())
+    }
+
+    /// The gradient of one step: the mean of those of its nets.
+    fn gradient(&mut self, phase: &Phase, open: &Space, bar: &mut TrainingBar) -> Result<Gradient> {
+        let Training { recipe, seed, given, .. } = *self.training;
+        let batch = self.batches.get(self.position.total);
+        let mut rng = generator(seed, Purpose::Nets(self.position.total));
+        let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
+        let mut teacher = frozen.map(|teacher| teacher.scores(|side| batch.pixels(side)));
+        let mut gradient = Gradient::default();
+        for net in &phase.nets {
+            let arch = match net {
+                Net::Largest => open.largest(),
+                Net::Smallest => open.smallest(),
+                Net::Random => phase.open.sample(open, &mut rng),
+                Net::Given => given.expect("checked before").clone(),
+            };
+            let forward = self.supernet.forward_for_gradient(&arch, &batch.pixels(arch.resolution));
+            let scores = forward.scores.detach();
+            let labels = || {
+                let smoothing = recipe.label_smoothing;
+                forward.scores.cross_entropy_loss(&batch.labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
+            };
+            let loss = match (&phase.distillation, &teacher) {
+                (Some(distillation), Some(teacher)) => {
+                    let loss = distance(distillation, &forward.scores, teacher) * distillation.weight;
+                    if distillation.labels > 0.0 { loss + labels() * distillation.labels } else { loss }
+                }
+                _ => labels(),
+            };
+            bar.add(&loss, &scores, &batch.labels)?;
+            gradient.add(forward.gradient(&(loss / phase.nets.len() as f64), self.sgd.parameters()));
+            if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
+                teacher = Some(scores);
+            }
+        }
+        Ok(gradient)
+    }
+
+    /// Validation accuracy of the largest net, of the one in the middle of all choices, and of the smallest.
+    fn judge(&self) -> Result<[f64; 3]> {
+        let Training { space, dataset, .. } = self.training;
+        Ok([space.largest(), space.middle(), space.smallest()].map(|arch| {
+            accuracy(&self.supernet, &arch, &calibrate(&self.supernet, &arch, &dataset.train), &self.validation)
+        }))
+    }
+
+    fn state(&self) -> State {
+        let named = |prefix: &'static str, supernet: &Supernet| {
+            let variables = supernet.variables().variables().into_iter();
+            variables.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
+        };
+        let mut tensors = named("weights", &self.supernet);
+        tensors.extend(self.teacher.iter().flat_map(|teacher| named("teacher", teacher.supernet())));
+        tensors.push(("velocity".into(), self.sgd.velocity().shallow_clone()));
+        State { position: self.position.clone(), tensors }
+    }
+
+    /// Goes to where `state` is.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let restore = |prefix: &str, supernet: &Supernet| {
+            let mut variables = supernet.variables().variables().into_iter();
+            variables.try_for_each(|(name, tensor)| state.restore(&format!("{prefix}.{name}"), &tensor))
+        };
+        restore("weights", &self.supernet)?;
+        state.restore("velocity", self.sgd.velocity())?;
+        if state.tensors.iter().any(|(name, _)| name.starts_with("teacher.")) {
+            let teacher = self.supernet.snapshot()?;
+            restore("teacher", &teacher)?;
+            self.teacher = Some(Frozen::from(teacher, &self.training.dataset.train));
+        }
+        self.position = state.position.clone();
+        Ok(())
+    }
+}
+
+impl Training<'_> {
+    /// Optimiser steps of all phases.
+    pub fn steps(&self) -> u64 {
+        self.recipe.steps(self.dataset.train.len()) as u64
+    }
+
+    /// What the weights depend on.
+    fn identity(&self) -> Result<Value> {
+        let Self { space, recipe, dataset, device, seed, given } = self;
+        Ok(json!({
+            "space": space.hash(),
+            "recipe": recipe,
+            "training images": [json!(dataset.train.len()), json!(dataset.train.normalisation())],
+            "device": format!("{device:?}"),
+            "threads": tch::get_num_threads(),
+            "seed": seed,
+            "arch": given,
+        }))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { space, recipe, dataset, given, .. } = self;
+        ensure!(
+            dataset.classes == space.classes.0,
+            "the dataset has {} classes, the space {} has {}",
+            dataset.classes,
+            space.name,
+            space.classes.0
+        );
+        ensure!(
+            dataset.train.len() >= recipe.batch,
+            "a batch of {} from {} training images",
+            recipe.batch,
+            dataset.train.len()
+        );
+        for phase in &recipe.phases {
+            phase.open.narrow(space)?;
+            let steps = phase.steps(dataset.train.len(), recipe.batch);
+            ensure!(phase.warm_up < steps, "phase {} warms up for longer than its {steps} steps", phase.name);
+        }
+        match given {
+            Some(arch) if recipe.trains_a_given_net() => space.check(arch),
+            Some(_) => bail!("--arch names a net, but no phase of the recipe has the net \"given\""),
+            None if recipe.trains_a_given_net() => bail!("the recipe trains one given net; name it with --arch"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Phase {
+    fn has_teacher(&self, teacher: Teacher) -> bool {
+        self.distillation.is_some_and(|distillation| distillation.teacher == teacher)
+    }
 }
 
 /// Rises over the warm-up, then falls to 0 by a cosine.
-fn learning_rate(phase: &Phase, step: usize) -> f64 {
+fn learning_rate(phase: &Phase, step: usize, steps: usize) -> f64 {
     if step < phase.warm_up {
         return phase.learning_rate * (step + 1) as f64 / phase.warm_up as f64;
     }
-    let done = (step - phase.warm_up) as f64 / (phase.steps - phase.warm_up) as f64;
+    let done = (step - phase.warm_up) as f64 / (steps - phase.warm_up) as f64;
     phase.learning_rate * 0.5 * (1.0 + (PI * done).cos())
-}
-
-/// Mean over the batch of −Σ soft · log softmax(scores).
-fn cross_entropy(scores: &Tensor, soft: &Tensor) -> Tensor {
-    -(scores.log_softmax(1, Kind::Float) * soft).sum_dim_intlist([1].as_slice(), false, Kind::Float).mean(Kind::Float)
-}
-
-/// The full net as it was, which the subnets are to imitate.
-struct Teacher {
-    supernet: Supernet,
-    statistics: BTreeMap<u16, (Arch, Statistics)>,
-}
-
-impl Teacher {
-    fn new(supernet: &Supernet, train: &Images) -> Result<Self> {
-        let supernet = supernet.snapshot()?;
-        let at = |&resolution: &u16| {
-            let arch = Arch { resolution, ..supernet.space().largest() };
-            let statistics = calibrate(&supernet, &arch, train);
-            (resolution, (arch, statistics))
-        };
-        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect();
-        Ok(Self { supernet, statistics })
-    }
-
-    fn soft_labels(&self, resolution: u16, images: &Tensor) -> Tensor {
-        let (arch, statistics) = &self.statistics[&resolution];
-        self.supernet.predict(arch, images, statistics).softmax(1, Kind::Float)
-    }
-}
-
-/// Training images at every resolution, drawn without repetition until all have been seen.
-struct Batches {
-    /// u8, count × height × width × channels.
-    at: BTreeMap<u16, Tensor>,
-    labels: Tensor,
-    order: Vec<i64>,
-    next: usize,
-    batch: usize,
-}
-
-impl Batches {
-    fn new(space: &Space, train: &Images, batch: usize, device: Device) -> Self {
-        let at = space.input.resolutions.0.iter().map(|&resolution| {
-            let images = train.resized(resolution);
-            let side = i64::from(images.side);
-            let shape = [-1, side, side, i64::from(images.channels)];
-            let pixels = Tensor::from_slice(&images.pixels).view(shape).to_device(device);
-            (resolution, pixels)
-        });
-        Self {
-            at: at.collect(),
-            labels: Tensor::from_slice(&train.labels).to_kind(Kind::Int64).to_device(device),
-            order: (0..train.len() as i64).collect(),
-            next: train.len(),
-            batch,
-        }
-    }
-
-    /// Float pixels and labels.
-    fn next(&mut self, resolution: u16, rng: &mut impl Rng) -> (Tensor, Tensor) {
-        if self.next + self.batch > self.order.len() {
-            self.order.shuffle(rng);
-            self.next = 0;
-        }
-        let positions = Tensor::from_slice(&self.order[self.next..][..self.batch]).to_device(self.labels.device());
-        self.next += self.batch;
-        let images = self.at[&resolution].index_select(0, &positions).to_kind(Kind::Float).permute([0, 3, 1, 2]);
-        (images, self.labels.index_select(0, &positions))
-    }
 }

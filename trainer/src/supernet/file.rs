@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand::SeedableRng;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Supernet;
@@ -18,6 +18,17 @@ use crate::space::Space;
 const FORMAT: &str = "ofa-supernet";
 const MADE_BY: &str = "ofa train";
 
+/// The key of the metadata's only entry: [`About`] as JSON.
+const ENTRY: &str = "ofa";
+
+/// What the file says of itself.
+#[derive(Serialize, Deserialize)]
+struct About {
+    header: Header,
+    space: Space,
+    normalisation: Normalisation,
+}
+
 impl Supernet {
     /// Writes weights and metadata; `seed` is the seed of the training.
     ///
@@ -25,11 +36,9 @@ impl Supernet {
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, seed: u64) -> Result<()> {
         let header = Header::new(FORMAT, &self.space.hash(), seed);
-        let metadata = HashMap::from([
-            ("header".to_string(), serde_json::to_string(&header)?),
-            ("space".to_string(), serde_json::to_string(&self.space)?),
-            ("normalisation".to_string(), serde_json::to_string(&self.normalisation)?),
-        ]);
+        let about = About { header, space: self.space.clone(), normalisation: self.normalisation.clone() };
+        // One entry alone: several would come in another order each time, and files of equal supernets would differ.
+        let metadata = HashMap::from([(ENTRY.to_string(), serde_json::to_string(&about)?)]);
         let mut tensors = Vec::new();
         for (name, tensor) in self.variables.variables() {
             let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
@@ -56,10 +65,9 @@ impl Supernet {
 
     fn parse(bytes: &[u8], path: &Path, device: Device) -> Result<(Self, u64)> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let metadata = metadata.metadata().as_ref().context("it has no metadata")?;
-        let header: Header = entry(metadata, "header")?;
-        let space: Space = entry(metadata, "space")?;
-        let normalisation: Normalisation = entry(metadata, "normalisation")?;
+        let metadata = metadata.metadata().as_ref().and_then(|metadata| metadata.get(ENTRY));
+        let About { header, space, normalisation } =
+            serde_json::from_str(metadata.context("its metadata is missing")?).context("its metadata")?;
         header.expect(path, FORMAT, &space.hash(), MADE_BY)?;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
         let supernet = Self::new(&space, normalisation, device, &mut rng)?;
@@ -77,9 +85,4 @@ impl Supernet {
         }
         Ok((supernet, header.seed))
     }
-}
-
-fn entry<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T> {
-    let text = metadata.get(key).with_context(|| format!("its metadata lacks {key}"))?;
-    serde_json::from_str(text).with_context(|| format!("{key} in its metadata"))
 }

@@ -79,6 +79,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
+    #[cfg(feature = "torch")]
+    if let Some(stopped) = error.downcast_ref::<trainer::train::Stopped>() {
+        eprintln!("{stopped}");
+        return ExitCode::from(128 + stopped.signal as u8);
+    }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
     ExitCode::from(if error.is::<Infeasible>() { 1 } else { 2 })
 }
