@@ -38,6 +38,8 @@ pub mod quantise;
 pub mod recipe;
 pub mod run;
 pub mod search;
+#[cfg(feature = "torch")]
+pub mod shrinking;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]

@@ -128,28 +128,35 @@ impl Supernet {
         })
     }
 
-    /// The net from pixels to scores.
-    fn walk(&self, arch: &Arch, pixels: &Tensor, pass: &mut impl Pass) -> Tensor {
+    /// Pixels as the first layer reads them: normalised, channels innermost in memory.
+    pub(crate) fn input(&self, pixels: &Tensor) -> Tensor {
         let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
         let Normalisation { mean, deviation } = &self.normalisation;
-        let mut map = channels_last(&((pixels - vector(mean)) / vector(deviation)));
-        for (layer, slot) in self.space.layers(arch).iter().zip(self.space.slots(arch)) {
-            map = match (layer, &self.units[slot]) {
-                (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
-                    let padding = i64::from(conv.kernel / 2);
-                    let output = convolve(&map, weight, i64::from(conv.stride), padding, 1);
-                    // A map with one channel has no channels-last order, so the input's was lost.
-                    activate(conv.activation, &pass.normalise(&channels_last(&output), norm))
-                }
-                (Layer::Block(block), Unit::Block(weights)) => weights.run(block, &map, pass),
-                (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
-                (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
-                    activate(linear.activation, &map.linear(weight, Some(bias)))
-                }
-                _ => unreachable!("units are made from the same walk"),
-            };
+        channels_last(&((pixels - vector(mean)) / vector(deviation)))
+    }
+
+    /// The net from pixels to scores.
+    fn walk(&self, arch: &Arch, pixels: &Tensor, pass: &mut impl Pass) -> Tensor {
+        let layers = self.space.layers(arch).into_iter().zip(self.space.slots(arch));
+        layers.fold(self.input(pixels), |map, (layer, slot)| self.layer(&layer, slot, &map, pass))
+    }
+
+    /// One layer, with the weights of this slot.
+    fn layer(&self, layer: &Layer, slot: usize, map: &Tensor, pass: &mut impl Pass) -> Tensor {
+        match (layer, &self.units[slot]) {
+            (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
+                let padding = i64::from(conv.kernel / 2);
+                let output = convolve(map, weight, i64::from(conv.stride), padding, 1);
+                // A map with one channel has no channels-last order, so the input's was lost.
+                activate(conv.activation, &pass.normalise(&channels_last(&output), norm))
+            }
+            (Layer::Block(block), Unit::Block(weights)) => weights.run(block, map, pass),
+            (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
+            (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
+                activate(linear.activation, &map.linear(weight, Some(bias)))
+            }
+            _ => unreachable!("units are made from the same walk"),
         }
-        map
     }
 }
 

@@ -4,7 +4,9 @@ mod bar;
 mod batches;
 mod checkpoint;
 mod journal;
+pub mod profile;
 mod sgd;
+pub mod speed;
 mod stop;
 mod teacher;
 
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use rand::Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
@@ -26,6 +29,7 @@ use bar::TrainingBar;
 use batches::{Batches, Purpose, generator};
 use checkpoint::{Checkpoints, Position, State, existing};
 use journal::Journal;
+use profile::{Part, Profile};
 use sgd::{Gradient, Sgd};
 pub use stop::{StopSignal, Stopped};
 use teacher::{Frozen, distance};
@@ -38,6 +42,9 @@ const LOG_INTERVAL: u64 = 50;
 
 /// Steps after which the ends and the middle of the space are judged, beside the end of each phase.
 const JUDGE_INTERVAL: u64 = 1000;
+
+/// Steps before the first that is profiled.
+const PROFILE_WARM_UP: usize = 2;
 
 /// What a training is of. The same gives the same weights on the same machine.
 #[derive(Clone, Copy)]
@@ -127,6 +134,20 @@ pub fn train(training: &Training, keep: Option<&Keep>, mut report: impl FnMut(&P
         trainer.position.step = 0;
     }
     Ok(trainer.supernet)
+}
+
+/// Measures where the time of so many steps of the recipe's last phase goes, on a supernet that has learned nothing.
+///
+/// # Errors
+/// If space, recipe and dataset don't fit each other.
+pub fn profile(training: &Training, steps: usize) -> Result<Profile> {
+    training.check()?;
+    let mut trainer = Trainer::new(training)?;
+    let phase = &training.recipe.phases[training.recipe.phases.len() - 1];
+    trainer.begin(phase)?;
+    // The first steps get memory and compile kernels.
+    trainer.profile_steps(phase, PROFILE_WARM_UP)?;
+    trainer.profile_steps(phase, steps)
 }
 
 /// Removes the checkpoints in `folder`: the result of the training is safe.
@@ -249,32 +270,17 @@ impl<'a> Trainer<'a> {
 
     /// The gradient of one step: the mean of those of its nets.
     fn gradient(&mut self, phase: &Phase, open: &Space, bar: &mut TrainingBar) -> Result<Gradient> {
-        let Training { recipe, seed, given, .. } = *self.training;
+        let seed = self.training.seed;
         let batch = self.batches.get(self.position.total);
         let mut rng = generator(seed, Purpose::Nets(self.position.total));
         let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
         let mut teacher = frozen.map(|teacher| teacher.scores(|side| batch.pixels(side)));
         let mut gradient = Gradient::default();
         for net in &phase.nets {
-            let arch = match net {
-                Net::Largest => open.largest(),
-                Net::Smallest => open.smallest(),
-                Net::Random => phase.open.sample(open, &mut rng),
-                Net::Given => given.expect("checked before").clone(),
-            };
+            let arch = self.draw(*net, phase, open, &mut rng);
             let forward = self.supernet.forward_for_gradient(&arch, &batch.pixels(arch.resolution));
             let scores = forward.scores.detach();
-            let labels = || {
-                let smoothing = recipe.label_smoothing;
-                forward.scores.cross_entropy_loss(&batch.labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
-            };
-            let loss = match (&phase.distillation, &teacher) {
-                (Some(distillation), Some(teacher)) => {
-                    let loss = distance(distillation, &forward.scores, teacher) * distillation.weight;
-                    if distillation.labels > 0.0 { loss + labels() * distillation.labels } else { loss }
-                }
-                _ => labels(),
-            };
+            let loss = self.loss(phase, &forward.scores, &batch.labels, teacher.as_ref());
             bar.add(&loss, &scores, &batch.labels)?;
             gradient.add(forward.gradient(&(loss / phase.nets.len() as f64), self.sgd.parameters()));
             if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
@@ -282,6 +288,61 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(gradient)
+    }
+
+    fn draw(&self, net: Net, phase: &Phase, open: &Space, rng: &mut impl Rng) -> Arch {
+        match net {
+            Net::Largest => open.largest(),
+            Net::Smallest => open.smallest(),
+            Net::Random => phase.open.sample(open, rng),
+            Net::Given => self.training.given.expect("checked before").clone(),
+        }
+    }
+
+    fn loss(&self, phase: &Phase, scores: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
+        let of_labels = || {
+            let smoothing = self.training.recipe.label_smoothing;
+            scores.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
+        };
+        match (&phase.distillation, teacher) {
+            (Some(distillation), Some(teacher)) => {
+                let loss = distance(distillation, scores, teacher) * distillation.weight;
+                if distillation.labels > 0.0 { loss + of_labels() * distillation.labels } else { loss }
+            }
+            _ => of_labels(),
+        }
+    }
+
+    /// Steps as [`Trainer::run`] takes them, on the clock.
+    fn profile_steps(&mut self, phase: &Phase, steps: usize) -> Result<Profile> {
+        let open = phase.open.narrow(self.training.space)?;
+        let mut profile = Profile::new(steps);
+        for _ in 0..steps {
+            let batch = profile.time(Part::Data, "images", || self.batches.get(self.position.total));
+            let mut rng = generator(self.training.seed, Purpose::Nets(self.position.total));
+            let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
+            let mut teacher = frozen.map(|teacher| {
+                profile.time(Part::Teacher, "largest net", || teacher.scores(|side| batch.pixels(side)))
+            });
+            let mut gradient = Gradient::default();
+            for net in &phase.nets {
+                let arch = self.draw(*net, phase, &open, &mut rng);
+                let pixels = profile.time(Part::Data, "resizing", || batch.pixels(arch.resolution));
+                let mut scores = None;
+                let loss = |of: &Tensor| {
+                    scores = Some(of.detach());
+                    self.loss(phase, of, &batch.labels, teacher.as_ref()) / phase.nets.len() as f64
+                };
+                let parts = profile.gradient(&self.supernet, &arch, &pixels, self.sgd.parameters(), loss);
+                parts.into_iter().for_each(|part| gradient.add(part));
+                if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
+                    teacher = scores;
+                }
+            }
+            profile.time(Part::Optimiser, "SGD", || self.sgd.step(&gradient, phase.learning_rate));
+            self.position.total += 1;
+        }
+        Ok(profile)
     }
 
     /// Validation accuracy of the largest net, of the one in the middle of all choices, and of the smallest.

@@ -4,6 +4,7 @@
 //! output instead; their weight gradient is computed beside it (`depthwise`), and goes on through the crops and
 //! matrices of the elastic kernel as that of Σ kernel · gradient.
 
+use runtime::Layer;
 use tch::{Kind, Tensor};
 
 use super::depthwise::{Problem, is_fast, weight_gradients};
@@ -18,6 +19,13 @@ pub struct Parameter {
     pub tensor: Tensor,
     /// Whether weight decay acts on it: not on batch norm, biases and kernel matrices.
     pub decays: bool,
+}
+
+impl Parameter {
+    /// The same weights, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self { tensor: self.tensor.shallow_clone(), decays: self.decays }
+    }
 }
 
 /// Scores of a net, and what their gradient needs.
@@ -49,6 +57,13 @@ impl Supernet {
     pub fn forward_for_gradient(&self, arch: &Arch, pixels: &Tensor) -> Forward {
         let mut pass = Hiding { hidden: Vec::new() };
         let scores = self.walk(arch, pixels, &mut pass);
+        Forward { scores, hidden: pass.hidden }
+    }
+
+    /// The output of one layer, with the weights of this slot, for a gradient of its own.
+    pub(crate) fn layer_for_gradient(&self, layer: &Layer, slot: usize, map: &Tensor) -> Forward {
+        let mut pass = Hiding { hidden: Vec::new() };
+        let scores = self.layer(layer, slot, map, &mut pass);
         Forward { scores, hidden: pass.hidden }
     }
 }

@@ -18,6 +18,8 @@ mod run;
 mod search;
 mod space;
 #[cfg(feature = "torch")]
+mod study;
+#[cfg(feature = "torch")]
 mod torch;
 #[cfg(feature = "torch")]
 mod train;
@@ -43,6 +45,8 @@ enum Command {
     Extract(extract::Cmd),
     Compile(compile::Cmd),
     Run(run::Cmd),
+    #[cfg(feature = "torch")]
+    Study(study::Cmd),
     Bench(bench::Cmd),
     #[cfg(feature = "torch")]
     Demo(demo::Cmd),
@@ -61,6 +65,8 @@ fn main() -> ExitCode {
         Command::Extract(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
         Command::Run(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Study(cmd) => cmd.run(),
         Command::Bench(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Demo(cmd) => cmd.run(),

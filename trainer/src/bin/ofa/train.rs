@@ -13,7 +13,7 @@ use trainer::files;
 use trainer::recipe::{BUILT_IN, Recipe};
 use trainer::space::{Arch, Space};
 use trainer::supernet::Supernet;
-use trainer::train::{Earlier, Keep, StopSignal, Training, forget, train};
+use trainer::train::{Earlier, Keep, StopSignal, Training, forget, profile, train};
 
 use crate::torch::parse_device;
 
@@ -53,6 +53,10 @@ pub struct Cmd {
     /// Seconds from one checkpoint to the next; longer where they would take 2 % of the time.
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     checkpoint_every: f64,
+    /// Train nothing: print where the time of so many steps of the recipe's last phase goes, and leave a file that
+    /// chrome://tracing reads.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    profile: Option<u32>,
 }
 
 impl Cmd {
@@ -77,6 +81,9 @@ impl Cmd {
             seed: self.seed,
             given: given.as_ref(),
         };
+        if let Some(steps) = self.profile {
+            return show_profile(&training, steps as usize, &self.out.with_extension("trace.json"));
+        }
         if self.resume && finished.is_there(&training) {
             eprintln!("{} was finished before", self.out.display());
             return Ok(writeln!(std::io::stdout(), "{}", self.out.display())?);
@@ -110,6 +117,25 @@ fn show(name: &str) -> Result<()> {
     ensure!(recipe.is_some(), "there is no built-in recipe {name}, but: {}", names.join(", "));
     let text = recipe.map_or("", |(_, text)| text);
     Ok(write!(std::io::stdout(), "{text}")?)
+}
+
+fn show_profile(training: &Training, steps: usize, trace: &Path) -> Result<()> {
+    let profile = profile(training, steps)?;
+    files::write_json(trace, &profile.trace())?;
+    let mut out = std::io::stdout().lock();
+    let lines = profile.lines();
+    for (i, line) in lines.iter().enumerate() {
+        if i == 0 || lines[i - 1].part != line.part {
+            let of_part = lines.iter().filter(|other| other.part == line.part);
+            let (milliseconds, share) =
+                of_part.fold((0.0, 0.0), |(ms, share), line| (ms + line.milliseconds, share + line.share));
+            let part = format!("{:?}", line.part).to_lowercase();
+            writeln!(out, "{part:20} {milliseconds:9.2} ms {:6.1} %", 100.0 * share)?;
+        }
+        writeln!(out, "  {:18} {:9.2} ms {:6.1} %", line.what, line.milliseconds, 100.0 * line.share)?;
+    }
+    writeln!(out, "{:20} {:9.2} ms", "a step", lines.iter().map(|line| line.milliseconds).sum::<f64>())?;
+    Ok(writeln!(out, "{}", trace.display())?)
 }
 
 /// A net of the space by its name, or from a file that has it as `arch`.
