@@ -8,3 +8,4 @@ mod evaluate;
 mod fixture;
 mod path;
 mod predictor;
+mod resume;

@@ -22,7 +22,7 @@ use crate::run::run as run_on_board;
 use crate::search::{Costs, Limits, search};
 use crate::space::{Arch, Space};
 use crate::survey::{self, Subject};
-use crate::train::train;
+use crate::train::{Training, train};
 use summary::{Net, Seconds, Summary};
 
 /// Limits of the search, as shares of what the largest net costs.
@@ -83,11 +83,12 @@ pub fn run(demo: &Demo) -> Result<()> {
 
     let supernet = seconds.time("train", || {
         let mut ends = String::new();
-        let supernet = train(space, &demo.recipe, dataset, demo.device, *seed, |phase| {
+        let training = Training { space, recipe: &demo.recipe, dataset, device: demo.device, seed: *seed, given: None };
+        let supernet = train(&training, None, |phase| {
             ends = format!("largest net {:.1} %, smallest {:.1} %", phase.largest * 100.0, phase.smallest * 100.0);
         })?;
         supernet.save(&path("supernet.safetensors"), *seed)?;
-        Ok((supernet, format!("{} steps; on validation images: {ends}", demo.recipe.steps())))
+        Ok((supernet, format!("{} steps; on validation images: {ends}", demo.recipe.steps(dataset.train.len()))))
     })?;
 
     let predictor = seconds.time("predictor", || {

@@ -39,6 +39,8 @@ pub mod quantise;
 pub mod recipe;
 pub mod run;
 pub mod search;
+#[cfg(feature = "torch")]
+pub mod shrinking;
 pub mod space;
 pub mod subnet;
 #[cfg(feature = "torch")]
@@ -46,5 +48,7 @@ pub mod supernet;
 #[cfg(feature = "torch")]
 pub mod survey;
 pub mod table;
+#[cfg(feature = "torch")]
+pub mod tensorboard;
 #[cfg(feature = "torch")]
 pub mod train;

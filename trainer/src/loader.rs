@@ -5,7 +5,7 @@
 //! a training needs to know nothing but the step.
 
 mod augment;
-mod random;
+pub(crate) mod random;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,6 @@ use rand::seq::SliceRandom;
 pub use augment::Augment;
 
 use crate::dataset::{Images, Split};
-use crate::space::pick;
 use random::{Purpose, generator};
 
 /// Batches that wait at most, for each thread.
@@ -43,11 +42,6 @@ impl LoaderSettings {
     pub fn threads() -> usize {
         std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
     }
-}
-
-/// The resolution of a step, drawn evenly: the same for the same seed and step.
-pub fn resolution_of_step(resolutions: &[u16], seed: u64, step: usize) -> u16 {
-    pick(resolutions, &mut generator(seed, Purpose::Resolution, step as u64))
 }
 
 /// Batches, one after the other, without end.
@@ -247,14 +241,6 @@ mod tests {
             assert_eq!(distinct.len(), 18);
         }
         assert_ne!(labels[0], labels[1]);
-    }
-
-    #[test]
-    fn every_resolution_is_drawn_and_the_same_for_a_seed_and_a_step() {
-        let draws = |seed| (0..60).map(|step| resolution_of_step(&[10, 12, 16], seed, step)).collect::<Vec<_>>();
-        assert!([10, 12, 16].iter().all(|side| draws(1).iter().filter(|&draw| draw == side).count() > 10));
-        assert_eq!(draws(1), draws(1));
-        assert_ne!(draws(1), draws(2));
     }
 
     #[test]

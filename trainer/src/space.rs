@@ -257,6 +257,16 @@ impl Space {
         self.arch(self.input.resolutions.0[last], |stage| vec![stage.largest_block(); stage.max_depth()])
     }
 
+    /// The net with the middle one of every list of choices, the larger of two.
+    pub fn middle(&self) -> Arch {
+        let middle = |choices: &[u8]| choices[choices.len() / 2];
+        let resolutions = &self.input.resolutions.0;
+        self.arch(resolutions[resolutions.len() / 2], |stage| {
+            let block = BlockArch { kernel: middle(&stage.kernel.0), expand: middle(&stage.expand.0) };
+            vec![block; usize::from(middle(&stage.depth.0))]
+        })
+    }
+
     /// The largest net with the expand ratios that are `steps` below the widest, or the narrowest there are.
     pub fn narrowed(&self, steps: usize) -> Arch {
         let mut arch = self.largest();

@@ -10,9 +10,11 @@
 //!
 //! Nothing here has a current subnet: the arch is an argument of everything.
 
+mod depthwise;
 mod elastic;
 mod extract;
 mod file;
+mod gradient;
 mod layerwise;
 mod sort;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::dataset::{Dataset, Facts, Normalisation};
 use crate::space::{Arch, Space};
+pub use gradient::{Forward, Parameter};
 use weights::{Attention, Dense, Norm, Unit};
 
 /// Added to a variance before its root.
@@ -140,54 +143,48 @@ impl Supernet {
     /// Scores, batch × classes, of float pixels, batch × channels × height × width, as training sees them:
     /// normalised by the batch's own statistics.
     pub fn forward(&self, arch: &Arch, pixels: &Tensor) -> Tensor {
-        self.walk(arch, pixels, |map, norm| norm.apply(map, None, true, 0.0))
+        self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| norm.apply(map, None, true, 0.0))
     }
 
     /// The statistics of a subnet over these pixels: what it needs before it is judged or shipped.
     pub fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
         let mut measured = Vec::new();
-        let _ = no_grad(|| self.walk(arch, pixels, |map, norm| norm.measure(map, &mut measured)));
+        let mut normalise = |map: &Tensor, norm: &Norm| norm.measure(map, &mut measured);
+        let _ = no_grad(|| self.walk(arch, pixels, &mut normalise));
         Statistics(measured)
     }
 
     /// Scores as the shipped subnet gives them: normalised by `statistics`, without gradients.
     pub fn predict(&self, arch: &Arch, pixels: &Tensor, statistics: &Statistics) -> Tensor {
         let mut measured = statistics.0.iter();
-        no_grad(|| self.walk(arch, pixels, |map, norm| norm.apply(map, measured.next(), false, 0.0)))
+        no_grad(|| {
+            self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| norm.apply(map, measured.next(), false, 0.0))
+        })
     }
 
-    /// The net from pixels to scores; `normalise` is what batch norm does.
-    fn walk(&self, arch: &Arch, pixels: &Tensor, mut normalise: impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
-        let mut map = self.input(pixels);
-        for (layer, slot) in self.space.layers(arch).iter().zip(self.space.slots(arch)) {
-            map = self.apply(layer, slot, &map, &mut normalise);
-        }
-        map
-    }
-
-    /// What the first layer reads.
-    fn input(&self, pixels: &Tensor) -> Tensor {
+    /// Pixels as the first layer reads them: normalised, channels innermost in memory.
+    pub(crate) fn input(&self, pixels: &Tensor) -> Tensor {
         let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
         let Normalisation { mean, deviation } = &self.normalisation;
         channels_last(&((pixels - vector(mean)) / vector(deviation)))
     }
 
-    /// One layer, with the weights in this slot.
-    fn apply(
-        &self,
-        layer: &Layer,
-        slot: usize,
-        map: &Tensor,
-        normalise: &mut impl FnMut(&Tensor, &Norm) -> Tensor,
-    ) -> Tensor {
+    /// The net from pixels to scores.
+    fn walk(&self, arch: &Arch, pixels: &Tensor, pass: &mut impl Pass) -> Tensor {
+        let layers = self.space.layers(arch).into_iter().zip(self.space.slots(arch));
+        layers.fold(self.input(pixels), |map, (layer, slot)| self.layer(&layer, slot, &map, pass))
+    }
+
+    /// One layer, with the weights of this slot.
+    fn layer(&self, layer: &Layer, slot: usize, map: &Tensor, pass: &mut impl Pass) -> Tensor {
         match (layer, &self.units[slot]) {
             (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
                 let padding = i64::from(conv.kernel / 2);
                 let output = convolve(map, weight, i64::from(conv.stride), padding, 1);
                 // A map with one channel has no channels-last order, so the input's was lost.
-                activate(conv.activation, &normalise(&channels_last(&output), norm))
+                activate(conv.activation, &pass.normalise(&channels_last(&output), norm))
             }
-            (Layer::Block(block), Unit::Block(weights)) => weights.run(block, map, normalise),
+            (Layer::Block(block), Unit::Block(weights)) => weights.run(block, map, pass),
             (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
             (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
                 activate(linear.activation, &map.linear(weight, Some(bias)))
@@ -197,22 +194,40 @@ impl Supernet {
     }
 }
 
+/// What differs between training, measuring statistics and predicting.
+trait Pass {
+    /// What batch norm does.
+    fn normalise(&mut self, map: &Tensor, norm: &Norm) -> Tensor;
+
+    /// A depthwise convolution; `kernel` is channels × 1 × side × side.
+    fn depthwise(&mut self, map: &Tensor, kernel: Tensor, stride: u8) -> Tensor {
+        let size = kernel.size();
+        convolve(map, &kernel, i64::from(stride), size[3] / 2, size[0])
+    }
+}
+
+impl<F: FnMut(&Tensor, &Norm) -> Tensor> Pass for F {
+    fn normalise(&mut self, map: &Tensor, norm: &Norm) -> Tensor {
+        self(map, norm)
+    }
+}
+
 impl weights::BlockWeights {
-    fn run(&self, block: &Block, input: &Tensor, normalise: &mut impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
+    fn run(&self, block: &Block, input: &Tensor, pass: &mut impl Pass) -> Tensor {
         let hidden = i64::from(block.expanded);
         let mut map = input.shallow_clone();
         if let (true, Some((weight, norm))) = (block.expands(), &self.expand) {
-            let output = convolve(&map, &weight.narrow(0, 0, hidden), 1, 0, 1);
-            map = activate(block.activation, &normalise(&output, &norm.first(hidden)));
+            let output = pointwise(&map, &weight.narrow(0, 0, hidden));
+            map = activate(block.activation, &pass.normalise(&output, &norm.first(hidden)));
         }
         let kernel = self.depthwise.kernel(block.kernel, hidden);
-        let output = convolve(&map, &kernel, i64::from(block.stride), i64::from(block.kernel / 2), hidden);
-        map = activate(block.activation, &normalise(&output, &self.depthwise_norm.first(hidden)));
+        let output = pass.depthwise(&map, kernel, block.stride);
+        map = activate(block.activation, &pass.normalise(&output, &self.depthwise_norm.first(hidden)));
         if let Some(attention) = &self.attention {
             map = attention.apply(block, &map);
         }
-        let output = convolve(&map, &self.project.narrow(1, 0, hidden), 1, 0, 1);
-        map = normalise(&output, &self.project_norm);
+        let output = pointwise(&map, &self.project.narrow(1, 0, hidden));
+        map = pass.normalise(&output, &self.project_norm);
         if block.residual { map + input } else { map }
     }
 }
@@ -250,6 +265,16 @@ impl Norm {
 
 fn convolve(map: &Tensor, weight: &Tensor, stride: i64, padding: i64, groups: i64) -> Tensor {
     map.conv2d(weight, None::<Tensor>, stride, padding, 1, groups)
+}
+
+/// A 1×1 convolution. Where a gradient will be wanted on a CPU it is a product of matrices, whose weight gradient is one
+/// too: libtorch's for convolutions takes up to five times as long.
+fn pointwise(map: &Tensor, weight: &Tensor) -> Tensor {
+    if !map.requires_grad() || map.device() != Device::Cpu {
+        return convolve(map, weight, 1, 0, 1);
+    }
+    let weight = weight.squeeze_dim(3).squeeze_dim(2);
+    map.permute([0, 2, 3, 1]).matmul(&weight.tr()).permute([0, 3, 1, 2])
 }
 
 fn activate(activation: Activation, map: &Tensor) -> Tensor {

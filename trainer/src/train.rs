@@ -1,30 +1,68 @@
-//! Training a supernet by progressive shrinking (once-for-all, section 3.3).
+//! Training a supernet by a recipe (once-for-all, section 3.3; BigNAS; CompOFA).
 
 mod bar;
+mod batches;
+mod checkpoint;
+mod journal;
+pub mod profile;
+mod sgd;
+pub mod speed;
+mod stop;
+mod teacher;
 
-use std::collections::BTreeMap;
 use std::f64::consts::PI;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use anyhow::{Result, bail, ensure};
+use rand::Rng;
 use serde::Serialize;
-use tch::nn::OptimizerConfig;
-use tch::{Device, Kind, Tensor, nn};
+use serde_json::{Value, json};
+use tch::{Device, Tensor};
 
 use crate::dataset::{Dataset, Split};
-use crate::evaluate::{accuracy, calibrate, labels, pixels};
-use crate::loader::{Loader, LoaderSettings, resolution_of_step};
-use crate::recipe::{Phase, Recipe};
+use crate::evaluate::{accuracy, calibrate};
+use crate::loader::random::{Purpose, generator};
+use crate::recipe::{Net, Phase, Recipe, Teacher};
 use crate::space::{Arch, Space};
-use crate::supernet::{Statistics, Supernet};
+use crate::supernet::Supernet;
 use bar::TrainingBar;
+use batches::{BatchSettings, Batches};
+use checkpoint::{Checkpoints, Position, State, existing};
+use journal::Journal;
+use profile::{Part, Profile};
+use sgd::{Gradient, Sgd};
+pub use stop::{StopSignal, Stopped};
+use teacher::{Frozen, distance};
 
 /// Validation images on which the ends of the space are judged after a phase.
 const JUDGED_IMAGES: usize = 2000;
 
-/// Largest norm of a step's gradient; a longer one is shortened to it.
-const GRADIENT_NORM: f64 = 5.0;
+/// Steps from one line of `metrics.jsonl` to the next.
+const LOG_INTERVAL: u64 = 50;
+
+/// Steps after which the ends and the middle of the space are judged, beside the end of each phase.
+const JUDGE_INTERVAL: u64 = 1000;
+
+/// Steps before the first that is profiled.
+const PROFILE_WARM_UP: usize = 2;
+
+/// What a training is of. The same gives the same weights on the same machine.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    /// Whose nets.
+    pub space: &'a Space,
+    /// How.
+    pub recipe: &'a Recipe,
+    /// On what.
+    pub dataset: &'a Dataset,
+    /// Where.
+    pub device: Device,
+    /// Of first weights, order of images, their variation and the nets drawn.
+    pub seed: u64,
+    /// The net that the recipe calls `given`, where it does.
+    pub given: Option<&'a Arch>,
+}
 
 /// What a phase came to.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -35,145 +73,391 @@ pub struct PhaseReport {
     pub loss: f64,
     /// Validation accuracy of the largest net.
     pub largest: f64,
+    /// Validation accuracy of the net in the middle of all choices, whether open or not.
+    pub middle: f64,
     /// Validation accuracy of the smallest net, whether open or not.
     pub smallest: f64,
-    /// Share of the time in which training waited for images.
+    /// Share of the time so far that went into checkpoints.
+    pub checkpoints: f64,
+    /// Share of the time so far in which training waited for images.
     pub waited: f64,
 }
 
-/// Trains a supernet of the space from nothing. The same seed gives the same weights on the same machine.
-///
-/// # Errors
-/// If space, recipe and dataset don't fit each other, or the loss is no longer a number.
-pub fn train(
-    space: &Space,
-    recipe: &Recipe,
-    dataset: &Dataset,
-    device: Device,
-    seed: u64,
-    mut report: impl FnMut(&PhaseReport),
-) -> Result<Supernet> {
-    ensure!(
-        dataset.classes == space.classes.0,
-        "the dataset has {} classes, the space {1} has {2} (--space NAME:{0} is a built-in space for {0})",
-        dataset.classes,
-        space.name,
-        space.classes.0
-    );
-    ensure!(
-        dataset.train.len() >= recipe.batch,
-        "a batch of {} from {} training images",
-        recipe.batch,
-        dataset.train.len()
-    );
-    for phase in &recipe.phases {
-        phase.open.narrow(space)?;
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut supernet =
-        Supernet::new(space, dataset.train.normalisation()?, device, &mut rng)?.with_facts(dataset.facts());
-    let settings =
-        LoaderSettings { batch: recipe.batch, augment: recipe.augment, seed, workers: LoaderSettings::threads() };
-    let resolutions = space.input.resolutions.0.clone();
-    let resolution = move |step| resolution_of_step(&resolutions, seed, step);
-    let mut loader = Loader::new(&dataset.train, settings, resolution, 0)?;
-    let validation = dataset.validation.first(JUDGED_IMAGES);
-    let mut teacher = None;
-    let mut sorted = 1;
-    for phase in &recipe.phases {
-        if phase.distillation > 0.0 && teacher.is_none() {
-            teacher = Some(Teacher::new(&supernet, &dataset.train)?);
-        }
-        if phase.open.expand > sorted {
-            supernet.sort_channels(sorted);
-            sorted = phase.open.expand;
-        }
-        let loss = run(phase, recipe, &supernet, teacher.as_ref(), &mut loader, &mut rng)?;
-        let waited = loader.waited();
-        let judge = |arch| accuracy(&supernet, &arch, &calibrate(&supernet, &arch, &dataset.train)?, &validation);
-        report(&PhaseReport {
-            name: phase.name.clone(),
-            loss,
-            largest: judge(space.largest())?,
-            smallest: judge(space.smallest())?,
-            waited,
-        });
-    }
-    Ok(supernet)
+/// What lets a training be killed and resumed, and looked at.
+#[derive(Clone)]
+pub struct Keep<'a> {
+    /// A folder for this training alone: checkpoints, `metrics.jsonl`, TensorBoard's event files.
+    pub folder: &'a Path,
+    /// What to do with what is there of an earlier run.
+    pub earlier: Earlier,
+    /// Time between two checkpoints; more where writing them would take 2 % of the training.
+    pub at_least: Duration,
+    /// Ends the training after a step, with a checkpoint.
+    pub stop: StopSignal,
 }
 
-fn run(
-    phase: &Phase,
-    recipe: &Recipe,
-    supernet: &Supernet,
-    teacher: Option<&Teacher>,
-    loader: &mut Loader,
-    rng: &mut impl Rng,
-) -> Result<f64> {
-    let open = phase.open.narrow(supernet.space())?;
-    let sgd = nn::sgd(recipe.momentum, 0.0, 0.0, true);
-    let mut optimiser = sgd.build(supernet.variables(), phase.learning_rate)?;
-    optimiser.set_weight_decay_group(0, recipe.weight_decay);
-    let mut progress = TrainingBar::new(&phase.name, phase.steps);
-    for step in 0..phase.steps {
-        optimiser.set_lr(learning_rate(phase, step));
-        optimiser.zero_grad();
-        let images = loader.next()?;
-        let resolution = images.side;
-        let (images, labels) = (pixels(&images, supernet.device()), labels(&images, supernet.device()));
-        let soft = teacher.filter(|_| phase.distillation > 0.0).map(|teacher| teacher.soft_labels(resolution, &images));
-        for _ in 0..phase.subnets {
-            let arch = Arch { resolution, ..open.sample(rng) };
-            let scores = supernet.forward(&arch, &images);
-            let mut loss =
-                scores.cross_entropy_loss(&labels, None::<Tensor>, tch::Reduction::Mean, -100, recipe.label_smoothing);
-            if let Some(soft) = &soft {
-                loss += phase.distillation * cross_entropy(&scores, soft);
-            }
-            (&loss / phase.subnets as f64).backward();
-            progress.add(&loss, &scores, &labels)?;
+/// What to do with the checkpoints of an earlier run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Earlier {
+    /// Refuse to begin where there are any: they may be days of work.
+    Refuse,
+    /// Go on from the newest; begin where there are none.
+    Resume,
+    /// Remove them.
+    Remove,
+}
+
+/// Trains a supernet. With `keep`, from where an earlier run was, to the same bits as without interruption.
+///
+/// # Errors
+/// If space, recipe and dataset don't fit each other, the loss is no longer a number, a file cannot be written, or
+/// a signal came ([`Stopped`]).
+pub fn train(training: &Training, keep: Option<&Keep>, mut report: impl FnMut(&PhaseReport)) -> Result<Supernet> {
+    training.check()?;
+    let mut trainer = Trainer::new(training)?;
+    let mut kept = keep.map(|keep| Kept::open(keep, &mut trainer)).transpose()?;
+    while let Some(phase) = training.recipe.phases.get(trainer.position.phase) {
+        if trainer.position.step == 0 {
+            trainer.begin(phase)?;
         }
-        optimiser.clip_grad_norm(GRADIENT_NORM);
-        optimiser.step();
-        progress.step();
+        trainer.run(phase, kept.as_mut())?;
+        let [largest, middle, smallest] = trainer.judge()?;
+        if let Some(Kept { journal, .. }) = &mut kept {
+            journal.judged(&trainer.position, &phase.name, [largest, middle, smallest])?;
+        }
+        report(&PhaseReport {
+            name: phase.name.clone(),
+            loss: trainer.position.loss.unwrap_or(f64::NAN),
+            largest,
+            middle,
+            smallest,
+            checkpoints: kept.as_ref().map_or(0.0, |kept| kept.checkpoints.share()),
+            waited: trainer.batches.waited(),
+        });
+        trainer.position.phase += 1;
+        trainer.position.step = 0;
     }
-    Ok(progress.finish())
+    Ok(trainer.supernet)
+}
+
+/// Measures where the time of so many steps of the recipe's last phase goes, on a supernet that has learned nothing.
+///
+/// # Errors
+/// If space, recipe and dataset don't fit each other.
+pub fn profile(training: &Training, steps: usize) -> Result<Profile> {
+    training.check()?;
+    let mut trainer = Trainer::new(training)?;
+    let phase = &training.recipe.phases[training.recipe.phases.len() - 1];
+    trainer.begin(phase)?;
+    // The first steps get memory and compile kernels.
+    trainer.profile_steps(phase, PROFILE_WARM_UP)?;
+    trainer.profile_steps(phase, steps)
+}
+
+/// Removes the checkpoints in `folder`: the result of the training is safe.
+///
+/// # Errors
+/// If they cannot be removed.
+pub fn forget(folder: &Path) -> Result<()> {
+    existing(folder)?.iter().try_for_each(|path| Ok(std::fs::remove_file(path)?))
+}
+
+/// A training under way.
+struct Trainer<'a> {
+    training: &'a Training<'a>,
+    supernet: Supernet,
+    sgd: Sgd,
+    batches: Batches,
+    teacher: Option<Frozen>,
+    position: Position,
+    validation: Split,
+}
+
+/// What is written while a training is under way.
+struct Kept {
+    checkpoints: Checkpoints,
+    journal: Journal,
+    stop: StopSignal,
+}
+
+impl Kept {
+    /// Opens the folder, and takes the trainer to where the earlier run was.
+    fn open(keep: &Keep, trainer: &mut Trainer) -> Result<Self> {
+        let checkpoints = Checkpoints::new(keep.folder, trainer.training.identity()?, keep.at_least);
+        match keep.earlier {
+            Earlier::Refuse => ensure!(
+                existing(keep.folder)?.is_empty(),
+                "{} holds a training that was not finished; go on with --resume, or begin again with --restart",
+                keep.folder.display()
+            ),
+            Earlier::Resume => {
+                if let Some(state) = checkpoints.read()? {
+                    trainer.restore(&state)?;
+                }
+            }
+            Earlier::Remove => checkpoints.clear()?,
+        }
+        let journal = Journal::open(keep.folder, trainer.position.total, trainer.position.metrics)?;
+        Ok(Self { checkpoints, journal, stop: keep.stop.clone() })
+    }
+
+    /// After each step: numbers, a checkpoint if it is time for one, an end if a signal came.
+    fn after_step(&mut self, trainer: &mut Trainer, phase: &Phase, rate: f64, learning_rate: f64) -> Result<()> {
+        let total = trainer.position.total;
+        if total.is_multiple_of(LOG_INTERVAL) {
+            self.journal.trained(&trainer.position, &phase.name, learning_rate, rate)?;
+        }
+        if total.is_multiple_of(JUDGE_INTERVAL) {
+            self.journal.judged(&trainer.position, &phase.name, trainer.judge()?)?;
+        }
+        let signal = self.stop.number();
+        if signal.is_some() || self.checkpoints.due() {
+            trainer.position.metrics = self.journal.length()?;
+            self.checkpoints.write(&trainer.state())?;
+        }
+        match signal {
+            Some(signal) => Err(Stopped { signal, step: total, steps: trainer.training.steps() }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> Trainer<'a> {
+    fn new(training: &'a Training) -> Result<Self> {
+        let Training { space, recipe, dataset, device, seed, .. } = *training;
+        let mut weights = generator(seed, Purpose::Weights, 0);
+        let supernet =
+            Supernet::new(space, dataset.train.normalisation()?, device, &mut weights)?.with_facts(dataset.facts());
+        let sgd = Sgd::new(supernet.parameters(), recipe.momentum, recipe.weight_decay);
+        let batches = training.batches(0)?;
+        let position = Position { phase: 0, step: 0, total: 0, loss: None, accuracy: 0.0, metrics: 0 };
+        let validation = dataset.validation.first(JUDGED_IMAGES);
+        Ok(Self { training, supernet, sgd, batches, teacher: None, position, validation })
+    }
+
+    /// Before the first step of a phase.
+    fn begin(&mut self, phase: &Phase) -> Result<()> {
+        let Training { space, recipe, dataset, .. } = *self.training;
+        if self.teacher.is_none() && phase.has_teacher(Teacher::Frozen) {
+            self.teacher = Some(Frozen::new(&self.supernet, &dataset.train)?);
+        }
+        let before = recipe.phases[..self.position.phase].iter().map(|phase| phase.open.expands(space)).max();
+        if let Some(sorted) = before.filter(|&sorted| phase.open.expands(space) > sorted) {
+            self.supernet.sort_channels(sorted);
+        }
+        self.sgd.rest();
+        (self.position.loss, self.position.accuracy) = (None, 0.0);
+        Ok(())
+    }
+
+    /// The steps of a phase that are left.
+    fn run(&mut self, phase: &Phase, mut kept: Option<&mut Kept>) -> Result<()> {
+        let Training { recipe, dataset, space, .. } = *self.training;
+        let open = phase.open.narrow(space)?;
+        let steps = phase.steps(dataset.train.len(), recipe.batch);
+        let Position { step: done, loss, accuracy, .. } = self.position;
+        let mut bar = TrainingBar::new(&phase.name, steps, done, loss, accuracy);
+        while self.position.step < steps {
+            let learning_rate = learning_rate(phase, self.position.step, steps);
+            let gradient = self.gradient(phase, &open, &mut bar)?;
+            self.sgd.step(&gradient, learning_rate);
+            bar.step(recipe.batch);
+            self.position.step += 1;
+            self.position.total += 1;
+            (self.position.loss, self.position.accuracy) = (Some(bar.loss()), bar.accuracy());
+            if let Some(kept) = &mut kept {
+                kept.after_step(self, phase, bar.rate(), learning_rate)?;
+            }
+        }
+        bar.finish();
+        Ok(())
+    }
+
+    /// The gradient of one step: the mean of those of its nets.
+    fn gradient(&mut self, phase: &Phase, open: &Space, bar: &mut TrainingBar) -> Result<Gradient> {
+        let seed = self.training.seed;
+        let batch = self.batches.next()?;
+        let mut rng = generator(seed, Purpose::Nets, self.position.total);
+        let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
+        let mut teacher = frozen.map(|teacher| teacher.scores(|side| batch.pixels(side)));
+        let mut gradient = Gradient::default();
+        for net in &phase.nets {
+            let arch = self.draw(*net, phase, open, &mut rng);
+            let forward = self.supernet.forward_for_gradient(&arch, &batch.pixels(arch.resolution));
+            let scores = forward.scores.detach();
+            let loss = self.loss(phase, &forward.scores, &batch.labels, teacher.as_ref());
+            bar.add(&loss, &scores, &batch.labels)?;
+            gradient.add(forward.gradient(&(loss / phase.nets.len() as f64), self.sgd.parameters()));
+            if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
+                teacher = Some(scores);
+            }
+        }
+        Ok(gradient)
+    }
+
+    fn draw(&self, net: Net, phase: &Phase, open: &Space, rng: &mut impl Rng) -> Arch {
+        match net {
+            Net::Largest => open.largest(),
+            Net::Smallest => open.smallest(),
+            Net::Random => phase.open.sample(open, rng),
+            Net::Given => self.training.given.expect("checked before").clone(),
+        }
+    }
+
+    fn loss(&self, phase: &Phase, scores: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
+        let of_labels = || {
+            let smoothing = self.training.recipe.label_smoothing;
+            scores.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
+        };
+        match (&phase.distillation, teacher) {
+            (Some(distillation), Some(teacher)) => {
+                let loss = distance(distillation, scores, teacher) * distillation.weight;
+                if distillation.labels > 0.0 { loss + of_labels() * distillation.labels } else { loss }
+            }
+            _ => of_labels(),
+        }
+    }
+
+    /// Steps as [`Trainer::run`] takes them, on the clock.
+    fn profile_steps(&mut self, phase: &Phase, steps: usize) -> Result<Profile> {
+        let open = phase.open.narrow(self.training.space)?;
+        let mut profile = Profile::new(steps);
+        for _ in 0..steps {
+            let batch = profile.time(Part::Data, "images", || self.batches.next())?;
+            let mut rng = generator(self.training.seed, Purpose::Nets, self.position.total);
+            let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
+            let mut teacher = frozen.map(|teacher| {
+                profile.time(Part::Teacher, "largest net", || teacher.scores(|side| batch.pixels(side)))
+            });
+            let mut gradient = Gradient::default();
+            for net in &phase.nets {
+                let arch = self.draw(*net, phase, &open, &mut rng);
+                let pixels = profile.time(Part::Data, "resizing", || batch.pixels(arch.resolution));
+                let mut scores = None;
+                let loss = |of: &Tensor| {
+                    scores = Some(of.detach());
+                    self.loss(phase, of, &batch.labels, teacher.as_ref()) / phase.nets.len() as f64
+                };
+                let parts = profile.gradient(&self.supernet, &arch, &pixels, self.sgd.parameters(), loss);
+                parts.into_iter().for_each(|part| gradient.add(part));
+                if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
+                    teacher = scores;
+                }
+            }
+            profile.time(Part::Optimiser, "SGD", || self.sgd.step(&gradient, phase.learning_rate));
+            self.position.total += 1;
+        }
+        Ok(profile)
+    }
+
+    /// Validation accuracy of the largest net, of the one in the middle of all choices, and of the smallest.
+    fn judge(&self) -> Result<[f64; 3]> {
+        let Training { space, dataset, .. } = self.training;
+        let judge = |arch: Arch| {
+            let statistics = calibrate(&self.supernet, &arch, &dataset.train)?;
+            accuracy(&self.supernet, &arch, &statistics, &self.validation)
+        };
+        Ok([judge(space.largest())?, judge(space.middle())?, judge(space.smallest())?])
+    }
+
+    fn state(&self) -> State {
+        let named = |prefix: &'static str, supernet: &Supernet| {
+            let variables = supernet.variables().variables().into_iter();
+            variables.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
+        };
+        let mut tensors = named("weights", &self.supernet);
+        tensors.extend(self.teacher.iter().flat_map(|teacher| named("teacher", teacher.supernet())));
+        tensors.push(("velocity".into(), self.sgd.velocity().shallow_clone()));
+        State { position: self.position.clone(), tensors }
+    }
+
+    /// Goes to where `state` is.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let restore = |prefix: &str, supernet: &Supernet| {
+            let mut variables = supernet.variables().variables().into_iter();
+            variables.try_for_each(|(name, tensor)| state.restore(&format!("{prefix}.{name}"), &tensor))
+        };
+        restore("weights", &self.supernet)?;
+        state.restore("velocity", self.sgd.velocity())?;
+        if state.tensors.iter().any(|(name, _)| name.starts_with("teacher.")) {
+            let teacher = self.supernet.snapshot()?;
+            restore("teacher", &teacher)?;
+            self.teacher = Some(Frozen::from(teacher, &self.training.dataset.train)?);
+        }
+        self.position = state.position.clone();
+        self.batches = self.training.batches(self.position.total)?;
+        Ok(())
+    }
+}
+
+impl Training<'_> {
+    /// Optimiser steps of all phases.
+    pub fn steps(&self) -> u64 {
+        self.recipe.steps(self.dataset.train.len()) as u64
+    }
+
+    /// The batches from this step on.
+    fn batches(&self, first_step: u64) -> Result<Batches> {
+        let Self { space, recipe, dataset, device, seed, .. } = *self;
+        let Recipe { batch, augment, .. } = *recipe;
+        let side = space.largest().resolution;
+        Batches::new(&dataset.train, BatchSettings { batch, augment, seed, side, device }, first_step)
+    }
+
+    /// What the weights depend on.
+    fn identity(&self) -> Result<Value> {
+        let Self { space, recipe, dataset, device, seed, given } = self;
+        Ok(json!({
+            "space": space.hash(),
+            "recipe": recipe,
+            "training images": [json!(dataset.train.len()), json!(dataset.train.normalisation()?)],
+            "device": format!("{device:?}"),
+            "threads": tch::get_num_threads(),
+            "seed": seed,
+            "arch": given,
+        }))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { space, recipe, dataset, given, .. } = self;
+        ensure!(
+            dataset.classes == space.classes.0,
+            "the dataset has {} classes, the space {1} has {2} (--space NAME:{0} is a built-in space for {0})",
+            dataset.classes,
+            space.name,
+            space.classes.0
+        );
+        ensure!(
+            dataset.train.len() >= recipe.batch,
+            "a batch of {} from {} training images",
+            recipe.batch,
+            dataset.train.len()
+        );
+        for phase in &recipe.phases {
+            phase.open.narrow(space)?;
+            let steps = phase.steps(dataset.train.len(), recipe.batch);
+            ensure!(phase.warm_up < steps, "phase {} warms up for longer than its {steps} steps", phase.name);
+        }
+        match given {
+            Some(arch) if recipe.trains_a_given_net() => space.check(arch),
+            Some(_) => bail!("--arch names a net, but no phase of the recipe has the net \"given\""),
+            None if recipe.trains_a_given_net() => bail!("the recipe trains one given net; name it with --arch"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Phase {
+    fn has_teacher(&self, teacher: Teacher) -> bool {
+        self.distillation.is_some_and(|distillation| distillation.teacher == teacher)
+    }
 }
 
 /// Rises over the warm-up, then falls to 0 by a cosine.
-fn learning_rate(phase: &Phase, step: usize) -> f64 {
+fn learning_rate(phase: &Phase, step: usize, steps: usize) -> f64 {
     if step < phase.warm_up {
         return phase.learning_rate * (step + 1) as f64 / phase.warm_up as f64;
     }
-    let done = (step - phase.warm_up) as f64 / (phase.steps - phase.warm_up) as f64;
+    let done = (step - phase.warm_up) as f64 / (steps - phase.warm_up) as f64;
     phase.learning_rate * 0.5 * (1.0 + (PI * done).cos())
-}
-
-/// Mean over the batch of −Σ soft · log softmax(scores).
-fn cross_entropy(scores: &Tensor, soft: &Tensor) -> Tensor {
-    -(scores.log_softmax(1, Kind::Float) * soft).sum_dim_intlist([1].as_slice(), false, Kind::Float).mean(Kind::Float)
-}
-
-/// The full net as it was, which the subnets are to imitate.
-struct Teacher {
-    supernet: Supernet,
-    statistics: BTreeMap<u16, (Arch, Statistics)>,
-}
-
-impl Teacher {
-    fn new(supernet: &Supernet, train: &Split) -> Result<Self> {
-        let supernet = supernet.snapshot()?;
-        let at = |&resolution: &u16| {
-            let arch = Arch { resolution, ..supernet.space().largest() };
-            let statistics = calibrate(&supernet, &arch, train)?;
-            Ok((resolution, (arch, statistics)))
-        };
-        let statistics = supernet.space().input.resolutions.0.iter().map(at).collect::<Result<_>>()?;
-        Ok(Self { supernet, statistics })
-    }
-
-    fn soft_labels(&self, resolution: u16, images: &Tensor) -> Tensor {
-        let (arch, statistics) = &self.statistics[&resolution];
-        self.supernet.predict(arch, images, statistics).softmax(1, Kind::Float)
-    }
 }

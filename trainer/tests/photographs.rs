@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use trainer::dataset::Dataset;
-use trainer::loader::{Augment, Loader, LoaderSettings, resolution_of_step};
+use trainer::loader::{Augment, Loader, LoaderSettings};
 
 /// The folder; says aloud when a test is skipped for want of it.
 fn clothing(test: &str) -> Option<PathBuf> {
@@ -31,7 +31,7 @@ fn all_are_read_and_batches_depend_on_seed_and_step_alone() {
     let augment = Augment { crop: 0.4, flip: true, saturation: 0.3, erase: 0.25, ..Augment::default() };
     let batches = |workers, first_step| {
         let settings = LoaderSettings { batch: 64, augment, seed: 5, workers };
-        let resolution = |step| resolution_of_step(&[48, 64, 80, 96, 112, 128], 5, step);
+        let resolution = |step: usize| [48, 64, 80, 96, 112, 128][step % 6];
         let mut loader = Loader::new(&dataset.train, settings, resolution, first_step).unwrap();
         (0..4).map(|_| loader.next().unwrap()).collect::<Vec<_>>()
     };

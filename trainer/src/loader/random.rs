@@ -5,17 +5,19 @@ use rand_chacha::ChaCha8Rng;
 
 /// What a generator draws for; each has a stream of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// The order of an epoch.
     Order = 1,
     /// The augmentation of an image.
     Augment = 2,
-    /// The resolution of a step.
-    Resolution = 3,
+    /// The first weights.
+    Weights = 3,
+    /// The nets of a step.
+    Nets = 4,
 }
 
 /// The generator for number `index` of this purpose.
-pub(super) fn generator(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
+pub(crate) fn generator(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());

@@ -16,7 +16,7 @@ impl Supernet {
     pub(crate) fn measure_layer(&self, layer: &Layer, slot: usize, map: &Tensor) -> (Tensor, Statistics) {
         let mut measured = Vec::new();
         let mut normalise = |map: &Tensor, norm: &Norm| norm.measure(map, &mut measured);
-        let output = no_grad(|| self.apply(layer, slot, map, &mut normalise));
+        let output = no_grad(|| self.layer(layer, slot, map, &mut normalise));
         (output, Statistics(measured))
     }
 
@@ -24,6 +24,6 @@ impl Supernet {
     pub(crate) fn predict_layer(&self, layer: &Layer, slot: usize, map: &Tensor, statistics: &Statistics) -> Tensor {
         let mut measured = statistics.0.iter();
         let mut normalise = |map: &Tensor, norm: &Norm| norm.apply(map, measured.next(), false, 0.0);
-        no_grad(|| self.apply(layer, slot, map, &mut normalise))
+        no_grad(|| self.layer(layer, slot, map, &mut normalise))
     }
 }

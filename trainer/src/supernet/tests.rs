@@ -10,7 +10,7 @@ use crate::files::Header;
 use crate::float::FloatNet;
 use crate::recipe::Recipe;
 use crate::space::{Arch, BlockArch, Space};
-use crate::train::train;
+use crate::train::{Training, train};
 
 /// A supernet whose every number is random, norms and kernel matrices too: nothing holds by luck of the start.
 fn random_supernet(space: &Space, rng: &mut ChaCha8Rng) -> Supernet {
@@ -200,13 +200,15 @@ fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() 
     let [train_images, validation, test] = [600, 200, 200].map(|count| bars(count, &mut rng));
     let names = vec!["flat".into(), "upright".into()];
     let dataset = Dataset::new(train_images.into(), validation.into(), test.into(), names).unwrap();
-    let supernet = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    let training =
+        |seed| Training { space: &space, recipe: &recipe, dataset: &dataset, device: Device::Cpu, seed, given: None };
+    let supernet = train(&training(1), None, |_| {}).unwrap();
     for arch in [space.smallest(), space.largest(), space.sample(&mut rng)] {
         let statistics = calibrate(&supernet, &arch, &dataset.train).unwrap();
         let judged = accuracy(&supernet, &arch, &statistics, &dataset.test).unwrap();
         assert!(judged > 0.9, "{arch:?}: {judged}");
     }
-    let again = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    let again = train(&training(1), None, |_| {}).unwrap();
     for (name, tensor) in supernet.variables().variables() {
         assert_eq!(again.variables().variables()[&name], tensor, "{name}");
     }
@@ -214,7 +216,7 @@ fn a_tiny_supernet_learns_a_tiny_task_in_every_subnet_and_the_same_for_a_seed() 
         let tensors = supernet.variables().trainable_variables();
         tensors.iter().map(|tensor| tensor.sum(Kind::Double).double_value(&[])).sum::<f64>()
     };
-    let other = train(&space, &recipe, &dataset, Device::Cpu, 2, |_| {}).unwrap();
+    let other = train(&training(2), None, |_| {}).unwrap();
     assert_ne!(sum(&supernet), sum(&other), "another seed, another net");
     assert!(space.check(&Arch { resolution: 12, stages: vec![vec![BlockArch { kernel: 5, expand: 2 }]] }).is_ok());
 }
@@ -228,10 +230,42 @@ fn nets_with_squeeze_and_excite_and_h_swish_learn_a_tiny_task() {
     let [train_images, validation, test] = [600, 100, 200].map(|count| bars(count, &mut rng).into());
     let names = vec!["flat".into(), "upright".into()];
     let dataset = Dataset::new(train_images, validation, test, names).unwrap().widened(3);
-    let supernet = train(&space, &recipe, &dataset, Device::Cpu, 1, |_| {}).unwrap();
+    let training =
+        Training { space: &space, recipe: &recipe, dataset: &dataset, device: Device::Cpu, seed: 1, given: None };
+    let supernet = train(&training, None, |_| {}).unwrap();
     for arch in [space.narrowed(1), space.largest()] {
         let statistics = calibrate(&supernet, &arch, &dataset.train).unwrap();
         let judged = accuracy(&supernet, &arch, &statistics, &dataset.test).unwrap();
         assert!(judged > 0.9, "{arch:?}: {judged}");
+    }
+}
+
+/// The gradient that training uses against that of libtorch alone, for nets with kernels of every size.
+#[test]
+fn the_gradient_is_that_of_the_plain_backward_pass() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let space = Space::load("fashion").unwrap();
+    let supernet = random_supernet(&space, &mut rng);
+    let pixels = random_pixels(&space, 20, &mut rng);
+    let labels = Tensor::arange(16, (Kind::Int64, Device::Cpu)).remainder(10);
+    let parameters = supernet.parameters();
+    for _ in 0..4 {
+        let arch = Arch { resolution: 20, ..space.sample(&mut rng) };
+        let plain = supernet.forward(&arch, &pixels).cross_entropy_for_logits(&labels);
+        for parameter in &parameters {
+            parameter.tensor.shallow_clone().zero_grad();
+        }
+        plain.backward();
+        let forward = supernet.forward_for_gradient(&arch, &pixels);
+        let loss = forward.scores.cross_entropy_for_logits(&labels);
+        assert!(difference(&loss, &plain) < 1e-5);
+        let gradients = forward.gradient(&loss, &parameters);
+        for (parameter, gradient) in parameters.iter().zip(gradients) {
+            let expected = parameter.tensor.grad();
+            let gradient = gradient.unwrap_or_else(|| parameter.tensor.zeros_like());
+            let expected = if expected.defined() { expected } else { parameter.tensor.zeros_like() };
+            let scale = expected.abs().max().double_value(&[]);
+            assert!(difference(&gradient, &expected) <= 1e-3 * scale, "{:?} of {arch:?}", parameter.tensor.size());
+        }
     }
 }

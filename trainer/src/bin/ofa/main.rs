@@ -49,9 +49,9 @@ enum Command {
     Extract(extract::Cmd),
     Compile(compile::Cmd),
     Run(run::Cmd),
-    Bench(bench::Cmd),
     #[cfg(feature = "torch")]
     Study(study::Cmd),
+    Bench(bench::Cmd),
     #[cfg(feature = "torch")]
     Demo(demo::Cmd),
 }
@@ -71,9 +71,9 @@ fn main() -> ExitCode {
         Command::Extract(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
         Command::Run(cmd) => cmd.run(),
-        Command::Bench(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Study(cmd) => cmd.run(),
+        Command::Bench(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Demo(cmd) => cmd.run(),
     };
@@ -90,6 +90,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     };
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
+    }
+    #[cfg(feature = "torch")]
+    if let Some(stopped) = error.downcast_ref::<trainer::train::Stopped>() {
+        eprintln!("{stopped}");
+        return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
     ExitCode::from(if error.is::<Infeasible>() { 1 } else { 2 })

@@ -1,6 +1,7 @@
 //! `ofa study`: what a step is worth, measured.
 
 mod predictor;
+mod shrinking;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -15,12 +16,14 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum Study {
     Predictor(predictor::Cmd),
+    Shrinking(shrinking::Cmd),
 }
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
         match self.study {
             Study::Predictor(cmd) => cmd.run(),
+            Study::Shrinking(cmd) => cmd.run(),
         }
     }
 }
