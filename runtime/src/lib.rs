@@ -19,7 +19,7 @@
 
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 #[cfg(any(ofa_dsp, test))]
@@ -32,6 +32,8 @@ mod plan;
 mod quant;
 mod reference;
 mod scalar;
+#[cfg(all(ofa_vectors, any(feature = "std", test)))]
+mod simd;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -93,7 +93,9 @@ impl<'a> Net<'a> {
 /// The kernels for the target.
 #[cfg(ofa_dsp)]
 type Native = crate::dsp::Dsp;
-#[cfg(not(ofa_dsp))]
+#[cfg(all(ofa_vectors, feature = "std"))]
+type Native = crate::simd::Simd;
+#[cfg(not(any(ofa_dsp, all(ofa_vectors, feature = "std"))))]
 type Native = crate::scalar::Scalar;
 
 const fn same(a: Shape, b: Shape) -> bool {

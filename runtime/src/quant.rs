@@ -60,8 +60,10 @@ impl Channel {
 /// What a block adds to its output before that is rounded: its input, in the output's scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Residual {
-    zero: i8,
-    multiplier: i32,
+    /// The input's zero point.
+    pub zero: i8,
+    /// In units of 2⁻²⁴.
+    pub multiplier: i32,
 }
 
 impl Residual {

@@ -82,13 +82,8 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], h
     let (filtered, hidden) = hidden.split_at_mut(block.depthwise_map().len());
     let (expanded, padding) = if block.expands() {
         let expand = weights.take(usize::from(block.expanded), block.expand_taps());
-        let layer = Conv {
-            input: block.input,
-            channels: block.expanded,
-            kernel: 1,
-            stride: 1,
-            activation: block.activation,
-        };
+        let layer =
+            Conv { input: block.input, channels: block.expanded, kernel: 1, stride: 1, activation: block.activation };
         let expanded = &mut hidden[..block.expanded_map().len()];
         conv(&layer, &Quant { output_zero: HIDDEN_ZERO, ..*quant }, expand, input, expanded);
         (&*expanded, HIDDEN_ZERO)
@@ -167,8 +162,10 @@ fn at(map: Shape, (y, x, c): (u16, u16, u16)) -> usize {
 
 /// Position in the map of a tap of the window of output (y, x); `None` on padding.
 fn window(map: Shape, (y, x, c): (u16, u16, u16), (ky, kx): (u8, u8), kernel: u8, stride: u8) -> Option<usize> {
-    let half = u16::from(kernel / 2);
-    let y = (y * u16::from(stride) + u16::from(ky)).checked_sub(half).filter(|&y| y < map.height)?;
-    let x = (x * u16::from(stride) + u16::from(kx)).checked_sub(half).filter(|&x| x < map.width)?;
-    Some(at(map, (y, x, c)))
+    // In 32 bits: the window of the last pixel of a row of 65,535 ends beyond 16.
+    let inside = |i: u16, k: u8, size: u16| {
+        let i = (u32::from(i) * u32::from(stride) + u32::from(k)).checked_sub(u32::from(kernel / 2))?;
+        u16::try_from(i).ok().filter(|&i| i < size)
+    };
+    Some(at(map, (inside(y, ky, map.height)?, inside(x, kx, map.width)?, c)))
 }

@@ -1,6 +1,8 @@
 //! Every layer against its formula in wide integers and in floating point, and every kind of kernels against the
 //! plain ones, bit for bit, on any shape, wherever its maps lie, and at the extremes.
 
+#[cfg(ofa_vectors)]
+use std::io::Write;
 use std::vec::Vec;
 use std::{assert_eq, vec};
 
@@ -14,6 +16,8 @@ use crate::plan::{Place, Step};
 use crate::quant::{Channel, Quant};
 use crate::reference::execute;
 use crate::scalar::Scalar;
+#[cfg(ofa_vectors)]
+use crate::simd::Simd;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
 
@@ -87,10 +91,14 @@ impl Problem {
 
     fn check(&self) {
         let expected = self.output();
+        #[cfg(ofa_vectors)]
+        say_what_is_skipped();
         for ascending in [false, true] {
             for poison in [0, -86] {
                 compare("scalar", ascending, &self.streamed::<Scalar>(ascending, poison), &expected);
                 compare("dsp", ascending, &self.streamed::<Dsp>(ascending, poison), &expected);
+                #[cfg(ofa_vectors)]
+                compare("simd", ascending, &self.streamed::<Simd>(ascending, poison), &expected);
             }
         }
     }
@@ -260,6 +268,17 @@ fn round(value: i128, shift: u32, zero: i8) -> i8 {
     let rounded = ((value + (1 << (shift - 1))) >> shift) + i128::from(zero);
     assert!((rounded as f64 - real).abs() <= 0.5 + real.abs() * f64::EPSILON, "{rounded} is not the nearest of {real}");
     rounded.clamp(-128, 127) as i8
+}
+
+#[cfg(ofa_vectors)]
+fn say_what_is_skipped() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        if !Simd::is_here() {
+            // Past the test runner, which keeps what a passing test prints to itself.
+            let _ = writeln!(std::io::stderr(), "SKIPPED the kernels of the host's vectors: this processor has none");
+        }
+    });
 }
 
 /// Any byte, with the ends more often than by chance.
