@@ -171,6 +171,7 @@ impl Layer {
                 }
                 column_bytes(depth) + tile_bytes(segment(conv.output().width), depth)
             }
+            Self::Block(block) if block.is_general() => block.general_bytes(),
             Self::Block(block) => {
                 let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
                 let expand = if block.expands() {
@@ -182,9 +183,7 @@ impl Layer {
                 let project = tile_bytes(segment(block.output().width), block.expanded as usize);
                 ring + max(expand, project)
             }
-            Self::Depthwise(depthwise) => {
-                ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride)
-            }
+            Self::Depthwise(depthwise) => ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride),
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
         }

@@ -158,10 +158,8 @@ impl Window<'_> {
         let map = self.conv.input;
         let (kernel, stride) = (usize::from(self.conv.kernel), usize::from(self.conv.stride));
         let (depth, width) = (usize::from(map.channels), usize::from(map.width));
-        let (rows, columns) = (
-            Overlap::new(y, kernel, stride, usize::from(map.height)),
-            Overlap::new(x, kernel, stride, width),
-        );
+        let (rows, columns) =
+            (Overlap::new(y, kernel, stride, usize::from(map.height)), Overlap::new(x, kernel, stride, width));
         if rows.len < kernel || columns.len < kernel {
             column.fill(self.padding);
         }
@@ -176,13 +174,13 @@ impl Window<'_> {
 
 impl Filter<'_> {
     /// Values of a row of the ring.
-    fn row(&self) -> usize {
+    pub fn row(&self) -> usize {
         self.width * self.weights.channels.len()
     }
 
     /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`; four channels at a time, as
     /// their sums fit into registers.
-    fn apply(&self, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
+    pub fn apply(&self, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
         if self.weights.channels.len().is_multiple_of(4) {
             self.apply_by::<4>(at, count, ring, step, output);
         } else {
