@@ -24,6 +24,7 @@ extern crate std;
 
 #[cfg(any(ofa_dsp, test))]
 mod dsp;
+mod general;
 mod layer;
 mod memory;
 mod model;
@@ -39,7 +40,7 @@ mod stream;
 mod tests;
 mod weights;
 
-pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape};
+pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape, TABLE_TAPS};
 pub use memory::{Arena, bytes};
 pub use model::{Model, Net, argmax};
 pub use order::pack;

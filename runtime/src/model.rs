@@ -19,7 +19,7 @@ impl<'a> Net<'a> {
     /// A net of these steps, whose weights follow one another in `channels` and `taps`.
     ///
     /// # Errors
-    /// Says which rule is broken: each layer is valid and supported, reads the map that the one before it
+    /// Says which rule is broken: each layer is valid, reads the map that the one before it
     /// writes, and the weights are as many as the layers need.
     pub const fn new(steps: &'a [Step], channels: &'a [Channel], taps: &'a [u8]) -> Result<Self, &'static str> {
         if steps.is_empty() {
@@ -32,9 +32,6 @@ impl<'a> Net<'a> {
             let layer = &steps[i].layer;
             if layer.check().is_err() {
                 return Err("a layer of the net is invalid");
-            }
-            if !layer.is_supported() {
-                return Err("a layer of the net has no kernel");
             }
             if i > 0 && !same(layer.input(), steps[i - 1].layer.output()) {
                 return Err("a layer does not read the map that the layer before it writes");

@@ -176,6 +176,7 @@ impl Layer {
                     column_bytes(depth) + tile_bytes(segment * rows, depth)
                 }
             }
+            Self::Block(block) if block.is_general() => block.general_bytes(),
             Self::Block(block) => {
                 let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
                 let expand = if block.expands() {

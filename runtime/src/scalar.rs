@@ -214,7 +214,7 @@ impl Window<'_> {
 
 impl Filter<'_> {
     /// Values of a row of the ring.
-    fn row(&self) -> usize {
+    pub fn row(&self) -> usize {
         self.width * self.weights.channels.len()
     }
 

@@ -162,7 +162,7 @@ pub fn flash_bytes(layers: &[Layer]) -> usize {
 
 /// Bytes of SRAM that a net of these layers runs in, as the planner places them.
 pub fn arena_bytes(layers: &[Layer]) -> usize {
-    let quant = Quant { input_zero: 0, output_zero: 0, residual: 0 };
+    let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
     let steps: Vec<Step> = layers.iter().map(|&layer| Step { layer, quant }).collect();
     runtime::arena_bytes(&steps)
 }

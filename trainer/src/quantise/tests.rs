@@ -40,6 +40,7 @@ fn int8_scores_are_close_to_float_scores() {
         Space::load("fashion").unwrap(),
         // Odd maps at every stride, colour, ReLU, a block that does not expand, two linear layers.
         Space::parse(include_str!("odd.toml"), "odd").unwrap(),
+        Space::parse(include_str!("squeeze.toml"), "squeeze").unwrap(),
     ];
     for space in &spaces {
         for seed in 0..6 {
@@ -51,6 +52,7 @@ fn int8_scores_are_close_to_float_scores() {
             let (side, channels) = (arch.resolution, space.input.channels.0);
             let compiled = quantise(&subnet, &images(side, channels, 32, seed)).unwrap();
             let correlation = correlation(&subnet, &compiled, &images(side, channels, 32, seed + 100));
+            std::println!("{} {seed}: {correlation}", space.name);
             assert!(correlation > 0.97, "{} {seed}: {correlation}", space.name);
         }
     }
