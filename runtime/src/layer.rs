@@ -385,8 +385,8 @@ impl Layer {
         }
     }
 
-    /// Multiply-accumulates of one run, those on padding included; pooling counts none, and neither do tables. Those of
-    /// a block that [makes its hidden maps twice](Block::recomputes) count twice.
+    /// Multiply-accumulates of one run, those on padding included; pooling counts none, and neither do tables. A block
+    /// that [makes its hidden maps twice](Block::recomputes) counts them once: it is the same net.
     pub const fn macs(&self) -> u64 {
         match self {
             Self::Conv(conv) => {
@@ -398,9 +398,7 @@ impl Layer {
                 let out = block.output();
                 let out = out.height as u64 * out.width as u64;
                 let hidden = input * block.expand_taps() as u64 + out * block.depthwise_taps() as u64;
-                (1 + block.recomputes() as u64) * hidden
-                    + out * block.project_taps() as u64
-                    + block.squeeze_taps() as u64
+                hidden + out * block.project_taps() as u64 + block.squeeze_taps() as u64
             }
             Self::Depthwise(depthwise) => {
                 let out = depthwise.output();

@@ -343,7 +343,7 @@ mod tests {
     fn a_sound_link_says_hello_and_measures() {
         let mut link = link(probe(), with_changes(vec![]));
         let (facts, capacity) = link.hello().unwrap();
-        assert_eq!((facts, capacity.arena_bytes), (FACTS, 1024));
+        assert_eq!((facts, capacity.arena_bytes), (FACTS, 4096));
         // Sequence numbers come round.
         for _ in 0..300 {
             expect_measured(&mut link);
