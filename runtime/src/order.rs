@@ -47,7 +47,11 @@ impl Order {
     /// Index of the tap of `output` and `input` in a matrix of that many outputs.
     pub const fn index(self, output: usize, input: usize, outputs: usize) -> usize {
         let (depth, position) = (self.depth, self.position(input));
-        if output | 1 < outputs { (output & !1) * depth + 2 * position + (output & 1) } else { output * depth + position }
+        if output | 1 < outputs {
+            (output & !1) * depth + 2 * position + (output & 1)
+        } else {
+            output * depth + position
+        }
     }
 }
 
@@ -75,7 +79,11 @@ mod tests {
             for (rows, row) in [(1, 1), (1, 6), (1, 11), (3, 3), (3, 9), (5, 5), (3, 12)] {
                 let order = Order { depth: rows * row, row };
                 let places = (0..outputs).flat_map(|o| (0..order.depth).map(move |i| order.index(o, i, outputs)));
-                assert_eq!(places.collect::<BTreeSet<_>>(), (0..outputs * order.depth).collect(), "{outputs}, {order:?}");
+                assert_eq!(
+                    places.collect::<BTreeSet<_>>(),
+                    (0..outputs * order.depth).collect(),
+                    "{outputs}, {order:?}"
+                );
             }
         }
     }

@@ -132,9 +132,10 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], h
     for (i, out) in output.iter_mut().enumerate() {
         let (pixel, c) = (&filtered[i / channels * depth..][..depth], i % channels);
         let tap = |d| weights.taps[order.index(c, d, channels)];
-        let sum = pixel.iter().enumerate().fold(weights.channels[c].bias, |sum, (d, &value)| {
-            sum.wrapping_add(product(tap(d), value))
-        });
+        let sum = pixel
+            .iter()
+            .enumerate()
+            .fold(weights.channels[c].bias, |sum, (d, &value)| sum.wrapping_add(product(tap(d), value)));
         let added = if block.residual { Residual::new(quant).product(input[i]) } else { 0 };
         *out = narrow(weights.channels[c].scaled(sum).wrapping_add(added), quant.output_zero);
     }

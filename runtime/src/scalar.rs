@@ -201,7 +201,8 @@ impl Window<'_> {
             let from = ((rows.start + i) * width + columns.start) * depth;
             let values = &input[from..][..columns.len * depth];
             let row = rows.skipped + i;
-            let (fours_of, left_of) = (&mut in_fours[row * fours..][..fours], &mut left[row * (kernel * depth - fours)..]);
+            let (fours_of, left_of) =
+                (&mut in_fours[row * fours..][..fours], &mut left[row * (kernel * depth - fours)..]);
             let inside = fours.saturating_sub(start).min(values.len());
             let (in_fours, in_left) = values.split_at(inside);
             if inside > 0 {

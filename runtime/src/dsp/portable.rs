@@ -94,7 +94,7 @@ pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], 
             let word = &mut ring.words
                 [c / 4 * ring.quad_words + (half / 4 * 4 + c % 4) * 2 * ring.rows + 2 * slot + half % 4 / 2];
             let value = u32::from(i16::from(value) as u16);
-            *word = if half % 2 == 0 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
+            *word = if half.is_multiple_of(2) { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
         }
     }
 }
@@ -106,14 +106,21 @@ pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
 
 /// Output `i` of four whose windows begin in the first of these words of a channel, which has `rows` slots; `row` tells
 /// the row of taps for a slot.
-fn window_sum(filter: &Filter<'_>, channel: usize, words: &[u32], i: usize, rows: usize, row: impl Fn(usize) -> usize) -> i32 {
+fn window_sum(
+    filter: &Filter<'_>,
+    channel: usize,
+    words: &[u32],
+    i: usize,
+    rows: usize,
+    row: impl Fn(usize) -> usize,
+) -> i32 {
     let Filter { kernel, stride, weights, .. } = *filter;
     let (half, last) = (i * stride, kernel / 2);
     let taps = &weights.taps[channel * kernel * kernel..][..kernel * kernel];
     (0..kernel).fold(weights.channels[channel].bias, |sum, slot| {
         let tap = |i: usize| taps[row(slot) * kernel + i] as i8;
         let word = |j: usize| words[j / 2 * 8 * rows + 2 * slot + j % 2];
-        if half % 2 == 0 {
+        if half.is_multiple_of(2) {
             let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), pair(tap(2 * j), tap(2 * j + 1)), sum));
             smlad(word(half / 2 + last) & 0xFFFF, pair(tap(kernel - 1), 0), sum)
         } else {
@@ -143,9 +150,9 @@ pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
     let Filter { stride, weights, zero, output_width, .. } = *plane.filter;
     let rows = plane_rows(stride as u8);
     // As on the core, groups from the last to the first: what they spill is overwritten.
-    let pixels = (0..output_width.div_ceil(4)).rev().flat_map(|group| {
-        (0..plane.rows).flat_map(move |y| (0..4).map(move |i| (y, 4 * group + i)))
-    });
+    let pixels = (0..output_width.div_ceil(4))
+        .rev()
+        .flat_map(|group| (0..plane.rows).flat_map(move |y| (0..4).map(move |i| (y, 4 * group + i))));
     for c in 0..4 {
         for (y, x) in pixels.clone() {
             let words = &plane.words[(x / 4 * stride * 4 + c) * 2 * rows + 2 * y * stride..];
