@@ -199,6 +199,23 @@ impl Layer {
         }
     }
 
+    /// Bytes that would be alive at once if each convolution read one whole map and wrote another, and every map lived
+    /// only as long as it is read: what the arena is compared with.
+    pub const fn unfused_bytes(&self) -> usize {
+        let (input, output) = (self.input().len(), self.output().len());
+        match self {
+            Self::Block(block) => {
+                let kept = if block.residual { input } else { 0 };
+                let expanded = if block.expands() { block.expanded_map().len() } else { input };
+                let filtered = block.depthwise_map().len();
+                let expand = if block.expands() { input + expanded } else { 0 };
+                let beside = if block.expands() { kept } else { 0 };
+                max(max(expand, beside + expanded + filtered), kept + filtered + output)
+            }
+            _ => input + output,
+        }
+    }
+
     /// Bytes of an arena that runs this layer alone, its input at the arena's start.
     pub const fn arena_bytes(&self) -> usize {
         let output = if self.in_place() { 0 } else { words(self.lead_descending()) * 4 };
