@@ -437,8 +437,13 @@ fn linears() -> impl Strategy<Value = Layer> {
         .prop_map(|(inputs, outputs, activation)| Layer::Linear(Linear { inputs, outputs, activation }))
 }
 
+/// How many layers: more by the variable OFA_CASES.
+fn cases() -> u32 {
+    std::env::var("OFA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2048)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn layers_are_their_formulas(problem in layers().prop_flat_map(problem)) {
