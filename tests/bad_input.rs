@@ -133,6 +133,35 @@ fn a_truncated_supernet() {
 }
 
 #[test]
+fn nets_that_cannot_be_judged() {
+    let [supernet, data] = ["supernet.safetensors", "data"].map(|name| Fixture::get().text(name));
+    refused(&["evaluate", &supernet, "--data", &data, "--random", "0"], &["--random 0"]);
+    refused(&["evaluate", &supernet, "--data", &data, "--arch", "/nowhere.json"], &["/nowhere.json", "ofa search"]);
+    refused(&["evaluate", "/nowhere.safetensors"], &["/nowhere.safetensors", "ofa train"]);
+    refused(&["study", "predictor", &supernet, "--data", &data, "--chosen", "0"], &["--chosen 0"]);
+    refused(&["predictor", &supernet, "--data", &data, "--images", "0"], &["no validation images"]);
+    let out = "/proc/nothing/predictor.onnx";
+    refused(&["predictor", &supernet, "--data", &data, "--out", out], &["cannot write", out]);
+}
+
+#[test]
+fn a_damaged_journal() {
+    let [supernet, data] = ["supernet.safetensors", "data"].map(|name| Fixture::get().text(name));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("predictor.onnx");
+    let arguments = ["predictor", &supernet, "--data", &data, "--samples", "10", "--out", out.to_str().expect("plain")];
+    assert_eq!(ofa(&arguments).code, Some(0));
+    let mut files = std::fs::read_dir(folder.path()).expect("ours").map(|entry| entry.expect("ours").path());
+    let journal = files.find(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let journal = journal.expect("ofa wrote it");
+    let text = std::fs::read_to_string(&journal).expect("ofa wrote it");
+    std::fs::write(&journal, text.replacen("kernel", "colonel", 1)).expect("ours");
+    std::fs::remove_file(&out).expect("ofa wrote it");
+    refused(&arguments, &[".journal is damaged", "remove it", "line 2", "checksum"]);
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_truncated_onnx() {
     let good = std::fs::read(Fixture::get().path("predictor.onnx")).expect("the fixture has it");
     let (_folder, path) = file("predictor.onnx", &good[..good.len() / 2]);

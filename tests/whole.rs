@@ -4,5 +4,7 @@
 //! are skipped.
 
 mod bad_input;
+mod evaluate;
 mod fixture;
 mod path;
+mod predictor;

@@ -33,7 +33,7 @@ pub use resample::{Window, resample};
 pub use split::Split;
 
 /// One in so many training images is kept for validation, where a dataset brings none for that.
-const VALIDATION_SHARE: usize = 12;
+const VALIDATION_SHARE: usize = 6;
 
 /// One in so many training images is kept for the test, where a dataset brings none for that.
 const TEST_SHARE: usize = 6;
@@ -86,7 +86,7 @@ impl Dataset {
     /// - `train/CLASS/*`, `validation/CLASS/*`, `test/CLASS/*` with `.jpg`, `.jpeg`, `.png`, `.webp` files;
     /// - `CLASS/*` with such files.
     ///
-    /// Test images that are missing are a sixth of the training images, then validation images a twelfth of the rest;
+    /// Test images that are missing are a sixth of the training images, then validation images a sixth of the rest;
     /// of an image folder, that share of each class. One coloured image makes all of a folder's three-coloured. Damaged
     /// files are named on stderr and left out, as long as they are not more than one in 50. What decoded takes no more
     /// than a gibibyte is held in memory, the rest decoded whenever it is used.

@@ -21,7 +21,7 @@ use crate::recipe::Recipe;
 use crate::run::run as run_on_board;
 use crate::search::{Costs, Limits, search};
 use crate::space::{Arch, Space};
-use crate::survey;
+use crate::survey::{self, Subject};
 use crate::train::train;
 use summary::{Net, Seconds, Summary};
 
@@ -92,8 +92,10 @@ pub fn run(demo: &Demo) -> Result<()> {
 
     let predictor = seconds.time("predictor", || {
         let validation = dataset.validation.first(demo.validation_images);
-        let survey = survey::run(&supernet, &dataset.train, &validation, demo.samples, *seed)?;
-        survey.save(&path("predictor.onnx"))?;
+        let out = path("predictor.onnx");
+        let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &validation };
+        let survey = survey::run(subject, demo.samples, *seed, &out)?;
+        survey.save(&out)?;
         let report = &survey.report;
         let line = format!(
             "{} nets judged; on {} held out, spanning {:.1} to {:.1} %: RMSE {:.2} points, tau {:.2}",

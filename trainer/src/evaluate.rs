@@ -1,5 +1,8 @@
 //! Judging and shipping subnets of a supernet: statistics first, then accuracy, or the net on its own.
 
+mod judge;
+mod report;
+
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
@@ -8,6 +11,9 @@ use crate::files::Header;
 use crate::space::Arch;
 use crate::subnet::{self, Subnet};
 use crate::supernet::{Statistics, Supernet};
+
+pub use judge::Judge;
+pub use report::{ClassReport, NetReport, RandomReport, Score};
 
 /// Training images over which batch norm statistics are recomputed before a subnet is judged or shipped.
 pub const CALIBRATION_IMAGES: usize = 2000;
@@ -18,14 +24,19 @@ const BATCH_PIXELS: usize = 1 << 21;
 /// So many batches at most are statistics taken over.
 const CALIBRATION_BATCHES: usize = 4;
 
+/// Images that a net judges at once, at most: small enough for their maps to stay near the processor.
+const BATCH: usize = 250;
+
 /// Images as a tensor: count × channels × height × width, float pixels from 0 to 255.
 pub fn pixels(images: &Images, device: Device) -> Tensor {
+    bytes(images, device).to_kind(Kind::Float)
+}
+
+/// The same in a quarter of the memory.
+fn bytes(images: &Images, device: Device) -> Tensor {
     let side = i64::from(images.side);
-    Tensor::from_slice(&images.pixels)
-        .view([-1, side, side, i64::from(images.channels)])
-        .to_device(device)
-        .to_kind(Kind::Float)
-        .permute([0, 3, 1, 2])
+    let shape = [-1, side, side, i64::from(images.channels)];
+    Tensor::from_slice(&images.pixels).view(shape).to_device(device).permute([0, 3, 1, 2])
 }
 
 /// Classes as a tensor.
@@ -34,7 +45,7 @@ pub fn labels(images: &Images, device: Device) -> Tensor {
     Tensor::from_slice(&labels).to_device(device)
 }
 
-/// Images of this resolution that go through a net at once.
+/// Images of this resolution that may go through a net at once.
 fn batch(resolution: u16) -> usize {
     (BATCH_PIXELS / usize::from(resolution).pow(2)).max(2)
 }
@@ -45,14 +56,18 @@ fn batch(resolution: u16) -> usize {
 /// # Errors
 /// If pictures cannot be decoded.
 pub fn calibrate(supernet: &Supernet, arch: &Arch, train: &Split) -> Result<Statistics> {
-    let batch = batch(arch.resolution);
+    let batches = calibration_batches(train, arch.resolution, supernet.device())?;
+    let of_batch = |batch: &Tensor| supernet.statistics(arch, &batch.to_kind(Kind::Float));
+    Ok(Statistics::mean(&batches.iter().map(of_batch).collect::<Vec<_>>()))
+}
+
+/// What statistics are taken over, as bytes.
+fn calibration_batches(train: &Split, resolution: u16, device: Device) -> Result<Vec<Tensor>> {
+    let batch = batch(resolution);
     let count = CALIBRATION_IMAGES.min(train.len()).min(CALIBRATION_BATCHES * batch);
     let batches = count.div_ceil(batch);
-    let of_batch = |i: usize| {
-        let images = train.range(i * (count / batches), count / batches).resized(arch.resolution)?;
-        Ok(supernet.statistics(arch, &pixels(&images, supernet.device())))
-    };
-    Ok(Statistics::mean(&(0..batches).map(of_batch).collect::<Result<Vec<_>>>()?))
+    let of_batch = |i| Ok(bytes(&train.range(i * (count / batches), count / batches).resized(resolution)?, device));
+    (0..batches).map(of_batch).collect()
 }
 
 /// The subnet on its own, with statistics from `train`.
@@ -70,7 +85,7 @@ pub fn extract(supernet: &Supernet, arch: &Arch, train: &Split, seed: u64) -> Re
 /// # Errors
 /// If pictures cannot be decoded.
 pub fn accuracy(supernet: &Supernet, arch: &Arch, statistics: &Statistics, images: &Split) -> Result<f64> {
-    let batch = batch(arch.resolution).min(1000);
+    let batch = batch(arch.resolution).min(BATCH);
     let mut correct = 0;
     for start in (0..images.len()).step_by(batch) {
         let images = images.range(start, batch).resized(arch.resolution)?;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Each step is a function from values to values and a file that the next step reads; the binary `ofa` has a
-//! command for each. Without the feature `torch` the steps that need libtorch (train, predictor, extract,
-//! demo) are absent.
+//! command for each. Without the feature `torch` the steps that need libtorch (train, evaluate,
+//! predictor, study, extract, demo) are absent.
 
 pub mod bench;
 pub mod board;

@@ -1,4 +1,8 @@
-//! The accuracy predictor: a small network from an arch's one-hot features to its accuracy. `predictor.onnx` is its file.
+//! The accuracy predictor: small networks, its members, from an arch's one-hot features to its accuracy.
+//! `predictor.onnx` is their file.
+//!
+//! The members are one network with an output for each. Their mean is the prediction, their standard deviation that of
+//! its error: whoever runs the file has both.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +50,7 @@ pub fn features(space: &Space, arch: &Arch) -> Vec<f32> {
 }
 
 /// The file of a predictor: these layers with a ReLU between each two, from `features` (batch × feature) to
-/// `accuracy` (batch × 1). `numbers`: what is to be known of it, such as its error, kept as metadata.
+/// `accuracy` (batch × member). `numbers`: what is to be known of it, such as its error, kept as metadata.
 ///
 /// # Panics
 /// If there are no layers.
@@ -69,6 +73,15 @@ pub fn write_mlp(layers: &[Dense], header: &Header, numbers: &[(&str, f64)]) -> 
     }
     let numbers: Vec<_> = numbers.iter().map(|(name, number)| (*name, number.to_string())).collect();
     graph.finish("accuracy", &[layers[layers.len() - 1].bias.len()], header, &numbers)
+}
+
+/// What is foretold of an arch.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Prediction {
+    /// As a share of 1.
+    pub accuracy: f32,
+    /// Standard deviation of the measured accuracy around it; 0 where the predictor has one member only.
+    pub deviation: f32,
 }
 
 /// A predictor of one space, ready to run.
@@ -96,7 +109,7 @@ impl Predictor {
     /// A predictor of these layers, as [`write_mlp`] takes them.
     ///
     /// # Errors
-    /// If they don't map a space's features to one number.
+    /// If they don't map a space's features to a number for each member.
     pub fn new(layers: &[Dense], space: &Space) -> Result<Self> {
         let mut length = features(space, &space.smallest()).len();
         for layer in layers {
@@ -104,7 +117,7 @@ impl Predictor {
             ensure!(fits, "a layer reads {} values, but there are {length}", layer.inputs);
             length = layer.bias.len();
         }
-        ensure!(length == 1 && !layers.is_empty(), "it predicts {length} numbers, not one");
+        ensure!(length > 0 && !layers.is_empty(), "it predicts nothing");
         let file = write_mlp(layers, &Header::new(FORMAT, &space.hash(), 0), &[]);
         let model = tract_onnx::onnx().model_for_read(&mut &*file)?;
         let plan = model.into_optimized()?.into_runnable()?;
@@ -116,13 +129,32 @@ impl Predictor {
     /// # Errors
     /// If tract fails.
     pub fn predict(&self, archs: &[Arch]) -> Result<Vec<f32>> {
+        Ok(self.predict_interval(archs)?.into_iter().map(|prediction| prediction.accuracy).collect())
+    }
+
+    /// The accuracy of each arch, and how far it may be off.
+    ///
+    /// # Errors
+    /// If tract fails.
+    pub fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
         if archs.is_empty() {
             return Ok(vec![]);
         }
         let features: Vec<f32> = archs.iter().flat_map(|arch| features(&self.space, arch)).collect();
         let input = Tensor::from_shape(&[archs.len(), features.len() / archs.len()], &features)?;
         let output = self.plan.run(tvec!(input.into()))?;
-        Ok(output[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+        let members = output[0].try_as_plain_ram()?.as_slice::<f32>()?;
+        Ok(members.chunks_exact(members.len() / archs.len()).map(Prediction::of).collect())
+    }
+}
+
+impl Prediction {
+    /// Mean and standard deviation of what the members say.
+    fn of(members: &[f32]) -> Self {
+        let count = members.len() as f32;
+        let accuracy = members.iter().sum::<f32>() / count;
+        let squares: f32 = members.iter().map(|member| (member - accuracy).powi(2)).sum();
+        Self { accuracy, deviation: (squares / (count - 1.0).max(1.0)).sqrt() }
     }
 }
 

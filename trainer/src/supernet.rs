@@ -13,6 +13,7 @@
 mod elastic;
 mod extract;
 mod file;
+mod layerwise;
 mod sort;
 #[cfg(test)]
 mod tests;
@@ -145,14 +146,7 @@ impl Supernet {
     /// The statistics of a subnet over these pixels: what it needs before it is judged or shipped.
     pub fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
         let mut measured = Vec::new();
-        let _ = no_grad(|| {
-            self.walk(arch, pixels, |map, norm| {
-                let statistics = (norm.bias.zeros_like(), norm.bias.ones_like());
-                let output = norm.apply(map, Some(&statistics), true, 1.0);
-                measured.push(statistics);
-                output
-            })
-        });
+        let _ = no_grad(|| self.walk(arch, pixels, |map, norm| norm.measure(map, &mut measured)));
         Statistics(measured)
     }
 
@@ -164,26 +158,42 @@ impl Supernet {
 
     /// The net from pixels to scores; `normalise` is what batch norm does.
     fn walk(&self, arch: &Arch, pixels: &Tensor, mut normalise: impl FnMut(&Tensor, &Norm) -> Tensor) -> Tensor {
-        let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
-        let Normalisation { mean, deviation } = &self.normalisation;
-        let mut map = channels_last(&((pixels - vector(mean)) / vector(deviation)));
+        let mut map = self.input(pixels);
         for (layer, slot) in self.space.layers(arch).iter().zip(self.space.slots(arch)) {
-            map = match (layer, &self.units[slot]) {
-                (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
-                    let padding = i64::from(conv.kernel / 2);
-                    let output = convolve(&map, weight, i64::from(conv.stride), padding, 1);
-                    // A map with one channel has no channels-last order, so the input's was lost.
-                    activate(conv.activation, &normalise(&channels_last(&output), norm))
-                }
-                (Layer::Block(block), Unit::Block(weights)) => weights.run(block, &map, &mut normalise),
-                (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
-                (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
-                    activate(linear.activation, &map.linear(weight, Some(bias)))
-                }
-                _ => unreachable!("units are made from the same walk"),
-            };
+            map = self.apply(layer, slot, &map, &mut normalise);
         }
         map
+    }
+
+    /// What the first layer reads.
+    fn input(&self, pixels: &Tensor) -> Tensor {
+        let vector = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]).to_device(self.device());
+        let Normalisation { mean, deviation } = &self.normalisation;
+        channels_last(&((pixels - vector(mean)) / vector(deviation)))
+    }
+
+    /// One layer, with the weights in this slot.
+    fn apply(
+        &self,
+        layer: &Layer,
+        slot: usize,
+        map: &Tensor,
+        normalise: &mut impl FnMut(&Tensor, &Norm) -> Tensor,
+    ) -> Tensor {
+        match (layer, &self.units[slot]) {
+            (Layer::Conv(conv), Unit::Conv { weight, norm }) => {
+                let padding = i64::from(conv.kernel / 2);
+                let output = convolve(map, weight, i64::from(conv.stride), padding, 1);
+                // A map with one channel has no channels-last order, so the input's was lost.
+                activate(conv.activation, &normalise(&channels_last(&output), norm))
+            }
+            (Layer::Block(block), Unit::Block(weights)) => weights.run(block, map, normalise),
+            (Layer::Pool(_), Unit::Pool) => map.mean_dim([2, 3].as_slice(), false, None),
+            (Layer::Linear(linear), Unit::Linear(Dense { weight, bias })) => {
+                activate(linear.activation, &map.linear(weight, Some(bias)))
+            }
+            _ => unreachable!("units are made from the same walk"),
+        }
     }
 }
 
@@ -222,6 +232,14 @@ impl Attention {
 impl Norm {
     fn first(&self, channels: i64) -> Self {
         Self { weight: self.weight.narrow(0, 0, channels), bias: self.bias.narrow(0, 0, channels) }
+    }
+
+    /// Normalises by the map's own statistics and appends these to `measured`.
+    fn measure(&self, map: &Tensor, measured: &mut Vec<(Tensor, Tensor)>) -> Tensor {
+        let statistics = (self.bias.zeros_like(), self.bias.ones_like());
+        let output = self.apply(map, Some(&statistics), true, 1.0);
+        measured.push(statistics);
+        output
     }
 
     fn apply(&self, map: &Tensor, statistics: Option<&(Tensor, Tensor)>, training: bool, momentum: f64) -> Tensor {

@@ -1,20 +1,30 @@
 //! What a predictor learns from: subnets of a supernet with their measured accuracy.
 
+mod journal;
+mod noise;
+mod plot;
+mod study;
+
+use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Split;
-use crate::evaluate::{accuracy, calibrate};
+use crate::evaluate::Judge;
 use crate::files::{self, Header};
-use crate::fit::{FitReport, fit};
-use crate::predictor::{self, Dense, features};
+use crate::fit::{CurvePoint, FitReport, fit};
+use crate::predictor::{self, Dense, Prediction, features};
 use crate::progress::with_progress;
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
+use journal::{Identity, Journal};
+
+pub use noise::{Limit, Noise};
+pub use study::{Chosen, Study, study};
 
 /// One subnet, judged.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -25,6 +35,14 @@ pub struct Sample {
     pub accuracy: f64,
 }
 
+/// One subnet, judged image by image.
+#[derive(Clone, PartialEq, Debug)]
+struct Judged {
+    arch: Arch,
+    /// Whether its answer is right, for each image.
+    right: Vec<bool>,
+}
+
 /// A trained predictor with what it was trained on.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Survey {
@@ -32,25 +50,104 @@ pub struct Survey {
     pub header: Header,
     /// The subnets, judged.
     pub samples: Vec<Sample>,
+    /// How uncertain their accuracies are.
+    pub noise: Noise,
     /// The predictor.
     pub layers: Vec<Dense>,
     /// How good it is.
     pub report: FitReport,
 }
 
-/// Draws nets, judges them on the validation images and trains a predictor.
+/// What is surveyed.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The nets.
+    pub supernet: &'a Supernet,
+    /// Their statistics come from these images.
+    pub train: &'a Split,
+    /// They are judged on these.
+    pub validation: &'a Split,
+}
+
+/// Draws `count` nets, judges them on the validation images and trains a predictor, to be saved at `out`. The judged
+/// nets are journalled beside it, so that the same call goes on where the last one ended, however that came about, and
+/// ends the same. More nets of the same seed add to those judged before.
 ///
 /// # Errors
-/// If there are too few nets to train on, or pictures cannot be decoded.
-pub fn run(supernet: &Supernet, train: &Split, validation: &Split, count: usize, seed: u64) -> Result<Survey> {
-    let space = supernet.space();
-    let archs = draw(space, count, &mut ChaCha8Rng::seed_from_u64(seed));
-    let samples = judge(supernet, archs, train, validation)?;
+/// If there are too few nets to train on, pictures cannot be decoded, or the journal is damaged or cannot be written.
+pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Survey> {
+    let space = subject.supernet.space();
+    let judged = judge(subject, &draw(space, count, &mut ChaCha8Rng::seed_from_u64(seed)), seed, out)?;
+    let samples: Vec<_> = judged.iter().map(Judged::sample).collect();
     let (layers, report) = fit(space, &samples, seed)?;
-    Ok(Survey { header: Header::new(predictor::FORMAT, &space.hash(), seed), samples, layers, report })
+    let header = Header::new(predictor::FORMAT, &space.hash(), seed);
+    Ok(Survey { header, samples, noise: Noise::of(&judged, seed), layers, report })
+}
+
+/// Judges the archs, those that the journal beside `out` lacks.
+fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<Judged>> {
+    let Subject { supernet, train, validation } = subject;
+    let identity = Identity::new(subject, seed)?;
+    let path = out.with_extension(format!("{}.journal", identity.name()));
+    let (mut journal, known) = Journal::open(&path, &identity, supernet.space())?;
+    let mut known: HashMap<Arch, Judged> = known.into_iter().map(|judged| (judged.arch.clone(), judged)).collect();
+    let missing: Vec<_> = archs.iter().filter(|arch| !known.contains_key(arch)).cloned().collect();
+    with_progress("judge", archs.len(), |done| {
+        (missing.len()..archs.len()).for_each(|_| done());
+        Judge::new(supernet, train, validation).all(&missing, |arch, answers| {
+            let right = answers.iter().zip(validation.labels()).map(|(answer, label)| answer == label);
+            let judged = Judged { arch: arch.clone(), right: right.collect() };
+            journal.add(&judged)?;
+            known.insert(arch.clone(), judged);
+            done();
+            Ok(())
+        })
+    })?;
+    let judged = archs.iter().map(|arch| known.remove(arch).context("an arch is named twice"));
+    judged.collect()
+}
+
+impl Judged {
+    fn accuracy(&self) -> f64 {
+        self.right.iter().filter(|&&right| right).count() as f64 / self.right.len() as f64
+    }
+
+    fn sample(&self) -> Sample {
+        Sample { arch: self.arch.clone(), accuracy: self.accuracy() }
+    }
 }
 
 impl Survey {
+    /// For people: how good the predictor is, how good it could be, and whether more samples would help.
+    pub fn text(&self) -> String {
+        let Self { report, noise, .. } = self;
+        let points = |share: f64| format!("{:.2}", 100.0 * share);
+        let limit = |limit: &Limit| format!("{} points, tau at most {:.3}", points(limit.standard_error), limit.tau);
+        let mut text = format!(
+            "predictor of {} members, trained on {} nets judged on {} images; accuracy spans {} to {} %\n\
+             on nets held out: RMSE {} points, Kendall's tau {:.3}, Spearman's rho {:.3}; {:.0} % within one deviation, \
+             {:.0} % within two\n\
+             noise of an accuracy: by itself {}; beside the other nets' {}\n\n\
+             nets trained on  RMSE, points    tau",
+            self.layers[self.layers.len() - 1].bias.len(),
+            report.trained_on,
+            noise.images,
+            points(report.span[0]),
+            points(report.span[1]),
+            points(report.rmse),
+            report.kendall_tau,
+            report.spearman,
+            100.0 * report.within[0],
+            100.0 * report.within[1],
+            limit(&noise.alone),
+            limit(&noise.beside),
+        );
+        for CurvePoint { samples, rmse, kendall_tau } in &report.curve {
+            text += &format!("\n{samples:>15}  {:>12}  {kendall_tau:>5.3}", points(*rmse));
+        }
+        text
+    }
+
     /// Writes the predictor to `path`, and beside it as `.json` the samples with the report.
     ///
     /// # Errors
@@ -60,10 +157,21 @@ impl Survey {
         struct Report<'a> {
             header: &'a Header,
             report: &'a FitReport,
-            samples: &'a [Sample],
+            noise: &'a Noise,
+            samples: Vec<Row<'a>>,
         }
-        let Self { header, samples, layers, report } = self;
-        files::write_json(&path.with_extension("json"), &Report { header, report, samples })?;
+        #[derive(Serialize)]
+        struct Row<'a> {
+            #[serde(flatten)]
+            sample: &'a Sample,
+            /// By a predictor that has not seen it.
+            predicted: f32,
+            deviation: f32,
+        }
+        let Self { header, samples, noise, layers, report } = self;
+        let row = |(sample, &Prediction { accuracy, deviation })| Row { sample, predicted: accuracy, deviation };
+        let samples = samples.iter().zip(&report.foretold).map(row).collect();
+        files::write_json(&path.with_extension("json"), &Report { header, report, noise, samples })?;
         let numbers = [("rmse", report.rmse), ("kendall_tau", report.kendall_tau), ("spearman", report.spearman)];
         files::write(path, &predictor::write_mlp(layers, header, &numbers))
     }
@@ -99,19 +207,6 @@ pub(crate) fn draw(space: &Space, count: usize, rng: &mut impl Rng) -> Vec<Arch>
         }
     }
     archs
-}
-
-/// Judges each arch with statistics of its own.
-fn judge(supernet: &Supernet, archs: Vec<Arch>, train: &Split, validation: &Split) -> Result<Vec<Sample>> {
-    with_progress("judge", archs.len(), |done| {
-        let judge = |arch: Arch| {
-            let statistics = calibrate(supernet, &arch, train)?;
-            let accuracy = accuracy(supernet, &arch, &statistics, validation)?;
-            done();
-            Ok(Sample { arch, accuracy })
-        };
-        archs.into_iter().map(judge).collect()
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod compile;
 #[cfg(feature = "torch")]
 mod demo;
 #[cfg(feature = "torch")]
+mod evaluate;
+#[cfg(feature = "torch")]
 mod extract;
 mod measure;
 #[cfg(feature = "torch")]
@@ -17,6 +19,8 @@ mod predictor;
 mod run;
 mod search;
 mod space;
+#[cfg(feature = "torch")]
+mod study;
 #[cfg(feature = "torch")]
 mod torch;
 #[cfg(feature = "torch")]
@@ -36,6 +40,8 @@ enum Command {
     #[cfg(feature = "torch")]
     Train(train::Cmd),
     #[cfg(feature = "torch")]
+    Evaluate(evaluate::Cmd),
+    #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
     Search(search::Cmd),
@@ -44,6 +50,8 @@ enum Command {
     Compile(compile::Cmd),
     Run(run::Cmd),
     Bench(bench::Cmd),
+    #[cfg(feature = "torch")]
+    Study(study::Cmd),
     #[cfg(feature = "torch")]
     Demo(demo::Cmd),
 }
@@ -54,6 +62,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Train(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
+        Command::Evaluate(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
@@ -62,6 +72,8 @@ fn main() -> ExitCode {
         Command::Compile(cmd) => cmd.run(),
         Command::Run(cmd) => cmd.run(),
         Command::Bench(cmd) => cmd.run(),
+        #[cfg(feature = "torch")]
+        Command::Study(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Demo(cmd) => cmd.run(),
     };

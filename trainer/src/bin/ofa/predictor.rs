@@ -1,18 +1,22 @@
-//! `ofa predictor`: subnets of a supernet are judged, and an MLP learns to foretell their accuracy.
+//! `ofa predictor`: subnets of a supernet are judged, and small networks learn to foretell their accuracy.
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
+use serde_json::json;
 use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::supernet::Supernet;
-use trainer::survey;
+use trainer::survey::{self, Subject};
 
 use crate::torch::parse_device;
 
 /// Train the accuracy predictor.
+///
+/// Judged nets are journalled beside the predictor, as .HASH.journal: ended at any moment, the same command goes on
+/// where it stopped, and with more --samples it adds to them.
 #[derive(Args)]
 pub struct Cmd {
     /// From `ofa train`.
@@ -21,13 +25,13 @@ pub struct Cmd {
     /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Nets to judge; a fifth of them is held out to report on.
+    /// Nets to judge.
     #[arg(long, default_value_t = 200)]
     samples: usize,
-    /// Validation images to judge each on, at most.
-    #[arg(long, default_value_t = 5000)]
-    images: usize,
-    /// Where the predictor goes; its samples go beside it, as .json.
+    /// Validation images to judge each on, at most; all where not given.
+    #[arg(long)]
+    images: Option<usize>,
+    /// Where the predictor goes; its samples go beside it, as .json and .HASH.journal.
     #[arg(long, default_value = "predictor.onnx")]
     out: PathBuf,
     #[arg(long, default_value_t = 0)]
@@ -47,25 +51,15 @@ impl Cmd {
             .widened(supernet.space().input.channels.0);
         supernet.check(&dataset)?;
         files::check_writable(&self.out)?;
-        let validation = dataset.validation.first(self.images);
-        let survey = survey::run(&supernet, &dataset.train, &validation, self.samples, self.seed)?;
+        let validation = self.images.map_or(dataset.validation.clone(), |images| dataset.validation.first(images));
+        ensure!(!validation.is_empty(), "there are no validation images to judge on");
+        let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &validation };
+        let survey = survey::run(subject, self.samples, self.seed, &self.out)?;
         survey.save(&self.out)?;
-        let report = &survey.report;
         let text = if self.json {
-            serde_json::to_string_pretty(report)?
+            serde_json::to_string_pretty(&json!({ "report": survey.report, "noise": survey.noise }))?
         } else {
-            format!(
-                "predictor trained on {} nets; on the {} held out, whose accuracy spans {:.2} to {:.2} %: \
-                 RMSE {:.2} points, Kendall's tau {:.3}, Spearman's rho {:.3}\n{}",
-                report.trained_on,
-                report.held_out,
-                report.span[0] * 100.0,
-                report.span[1] * 100.0,
-                report.rmse * 100.0,
-                report.kendall_tau,
-                report.spearman,
-                self.out.display()
-            )
+            format!("{}\n{}", survey.text(), self.out.display())
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)
     }

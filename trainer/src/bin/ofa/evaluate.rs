@@ -1,0 +1,115 @@
+//! `ofa evaluate`: nets of a supernet are judged on images.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use trainer::dataset::Dataset;
+use trainer::evaluate::{ClassReport, Judge, NetReport, RandomReport};
+use trainer::progress::with_progress;
+use trainer::search::Choice;
+use trainer::space::{Arch, Space};
+use trainer::supernet::Supernet;
+
+use crate::torch::parse_device;
+
+/// Judge nets of a supernet on images, each with statistics of its own.
+#[derive(Args)]
+pub struct Cmd {
+    /// From `ofa train`.
+    #[arg(default_value = "supernet.safetensors")]
+    supernet: PathBuf,
+    /// The net: largest, smallest, or a file from `ofa search`.
+    #[arg(long, default_value = "largest")]
+    arch: String,
+    /// Judge so many nets drawn at random instead.
+    #[arg(long, value_name = "N", conflicts_with = "arch")]
+    random: Option<usize>,
+    /// The images.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Of the draw of random nets.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// cpu, or cuda:0.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Split {
+    Test,
+    Validation,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
+        let space = supernet.space();
+        let arch = named(&self.arch, space)?;
+        let dataset =
+            Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(space.input.channels.0);
+        supernet.check(&dataset)?;
+        ensure!(
+            dataset.classes <= space.classes.0,
+            "the dataset has {} classes, the supernet knows {}; name the folder it was trained on with --data",
+            dataset.classes,
+            space.classes.0
+        );
+        let (name, images) = match self.split {
+            Split::Test => ("test", &dataset.test),
+            Split::Validation => ("validation", &dataset.validation),
+        };
+        let mut judge = Judge::new(&supernet, &dataset.train, images);
+        let text = match self.random {
+            None => {
+                let report = ClassReport::new(space, &arch, &judge.one(&arch)?, images.labels());
+                let json = || json!({ "split": name, "net": report });
+                if self.json { as_json(&json())? } else { report.text() }
+            }
+            Some(count) => {
+                ensure!(count > 0, "--random 0 judges nothing");
+                let report = random(&mut judge, space, images.labels(), count, self.seed)?;
+                let json = || json!({ "split": name, "random": report });
+                if self.json { as_json(&json())? } else { report.text() }
+            }
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+}
+
+fn named(name: &str, space: &Space) -> Result<Arch> {
+    match name {
+        "largest" => Ok(space.largest()),
+        "smallest" => Ok(space.smallest()),
+        path => Ok(Choice::load(Path::new(path), space)?.arch),
+    }
+}
+
+fn random(judge: &mut Judge, space: &Space, labels: &[u16], count: usize, seed: u64) -> Result<RandomReport> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let archs: Vec<_> = (0..count).map(|_| space.sample(&mut rng)).collect();
+    let mut nets = vec![];
+    with_progress("judge", count, |done| {
+        judge.all(&archs, |arch, answers| {
+            nets.push(NetReport::new(space, arch, &answers, labels));
+            done();
+            Ok(())
+        })
+    })?;
+    Ok(RandomReport::new(nets, seed))
+}
+
+fn as_json(value: &serde_json::Value) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
