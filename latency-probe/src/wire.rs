@@ -248,6 +248,15 @@ mod tests {
         round_trip::<Reply<'static>>(&Reply::Measured { ticks, checksum: u32::MAX });
     }
 
+    /// Also that of exactly a COBS block, which ends without a next one.
+    #[test]
+    fn a_frame_of_any_length_is_read() {
+        for len in 0..=CHUNK {
+            let bytes = vec![1; len].leak();
+            round_trip::<Request<'static>>(&Request::Load { offset: 1, bytes });
+        }
+    }
+
     #[test]
     fn the_longest_facts_fit_a_frame() {
         let long = core::str::from_utf8(&[b'x'; CHUNK / 2]).unwrap();

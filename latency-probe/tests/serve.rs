@@ -258,7 +258,9 @@ fn frame_of(content: &[u8]) -> Vec<u8> {
     let packed = [content, &crc.to_le_bytes()].concat();
     let mut frame = vec![0; cobs::max_encoding_length(packed.len()) + 1];
     let len = cobs::encode(&packed, &mut frame);
-    frame.truncate(len + 1);
+    frame.truncate(len);
+    // Where a full block ends the frame, the encoder has begun another behind it.
+    frame.push(0);
     frame
 }
 

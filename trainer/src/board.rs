@@ -25,6 +25,8 @@ pub struct Board {
     pub flash_bytes: u32,
     /// What a firmware may take, its stack included.
     pub ram_bytes: u32,
+    /// What was tried on it, and where.
+    pub tested: String,
     /// How to talk to it.
     pub link: Link,
     /// Where its firmware is built.
@@ -40,6 +42,8 @@ pub enum Link {
     Qemu {
         /// The emulator.
         program: String,
+        /// Debian's package that holds it.
+        package: String,
         /// Its arguments; `-kernel` and the firmware follow.
         arguments: Vec<String>,
     },

@@ -90,22 +90,22 @@ pub fn emulator_version(board: &Board) -> Result<String> {
 
 /// The command line that starts the board, the firmware left out.
 pub fn command_line(board: &Board) -> String {
-    let board::Link::Qemu { program, arguments } = &board.link;
+    let board::Link::Qemu { program, arguments, .. } = &board.link;
     [&[program.clone()][..], arguments].concat().join(" ")
 }
 
 fn command(board: &Board) -> Command {
-    let board::Link::Qemu { program, arguments } = &board.link;
+    let board::Link::Qemu { program, arguments, .. } = &board.link;
     let mut command = Command::new(program);
     command.args(arguments);
     command
 }
 
 fn cannot_start(board: &Board, error: &std::io::Error) -> anyhow::Error {
-    let board::Link::Qemu { program, .. } = &board.link;
+    let board::Link::Qemu { program, package, .. } = &board.link;
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            anyhow!("{program}, which emulates {}, is missing; install it: apt-get install {program}", board.name)
+            anyhow!("{program}, which emulates {}, is missing; install it: apt-get install {package}", board.name)
         }
         _ => anyhow!("cannot start {program}: {error}"),
     }

@@ -89,7 +89,8 @@ fn run_cargo(board: &Board, name: &str, binary: Binary<'_>, target: &Path) -> Re
         }
     }
     cargo.current_dir(&board.folder).env("CARGO_TARGET_DIR", std::path::absolute(target)?);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped_paths());
+    // Beside the flags of the board's own folder, which those of the environment would erase.
+    cargo.arg("--config").arg(format!("target.'cfg(all())'.rustflags = {}", toml::Value::from(remapped_paths())));
     cargo.args(["build", "--release", "--locked", "--quiet", "--color=never", "--message-format=short"]);
     cargo.args(["--bin", name]);
     if let Binary::Runner(model) = binary {
@@ -113,14 +114,14 @@ fn run_cargo(board: &Board, name: &str, binary: Binary<'_>, target: &Path) -> Re
 }
 
 /// Panics carry the names of source files: the same wherever the sources lie.
-fn remapped_paths() -> String {
+fn remapped_paths() -> Vec<String> {
     let root = fs::canonicalize(root()).unwrap_or_else(|_| root());
     let mut flags = vec![format!("--remap-path-prefix={}=ofa", root.display())];
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     if let Some(home) = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))) {
         flags.push(format!("--remap-path-prefix={}=cargo", home.display()));
     }
-    flags.join("\x1f")
+    flags
 }
 
 /// The lines that say what is wrong; the last ones where none does.
@@ -143,7 +144,8 @@ fn weigh(bytes: &[u8]) -> Result<(Size, String)> {
         hash.update(segment.address().to_le_bytes());
         hash.update(data);
     }
-    for section in file.sections() {
+    // Some link scripts make a section of what they leave to the stack.
+    for section in file.sections().filter(|section| section.name() != Ok(".stack")) {
         let variable = elf::SHF_ALLOC | elf::SHF_WRITE;
         if matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags & variable == variable) {
             size.sram_bytes += section.size() as usize;

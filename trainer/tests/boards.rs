@@ -1,13 +1,15 @@
-//! The emulated board, from the host's side. These tests need QEMU and say aloud when it is missing.
+//! The emulated boards, from the host's side: one of them in depth, all of them in breadth. These tests need QEMU and say aloud when it is missing.
 
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Output};
+use std::thread;
 
 use latency_probe::Trial;
-use runtime::{Activation, Channel, Conv, Layer, Linear, Shape, Weights};
+use runtime::{Activation, Block, Channel, Conv, Layer, Linear, Pool, Shape, Weights};
 use trainer::board::{Board, Link};
 use trainer::dataset::Images;
+use trainer::device::with_board;
 use trainer::files::Header;
 use trainer::firmware::{self, Binary};
 use trainer::measure::{Settings, measure, measure_layers};
@@ -20,9 +22,13 @@ const BOARD: &str = "mps2-an386";
 
 macro_rules! need_qemu {
     () => {
-        if Command::new("qemu-system-arm").arg("--version").output().is_err() {
+        need_qemu!(board())
+    };
+    ($board:expr) => {
+        let Link::Qemu { program, package, .. } = $board.link;
+        if Command::new(&program).arg("--version").output().is_err() {
             // Past the test runner, which keeps what a passing test prints to itself.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: qemu-system-arm is missing; apt-get install qemu-system-arm");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {program} is missing; apt-get install {package}");
             return;
         }
     };
@@ -92,6 +98,127 @@ fn a_net_computes_and_costs_what_was_predicted() {
         assert!((bytes.predicted.unwrap() as f64 - bytes.linked as f64).abs() <= allowed, "{bytes:?}");
     }
     assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
+}
+
+/// Layers of every kind that fit the smallest board: odd sizes, channels that no vector divides, maps that are smaller
+/// than their window.
+fn small_layers() -> Vec<Layer> {
+    let conv = Conv { input: Shape::new(8, 8, 4), channels: 8, kernel: 3, stride: 1, activation: Activation::Relu6 };
+    let block = Block {
+        input: Shape::new(6, 6, 8),
+        expanded: 24,
+        kernel: 3,
+        stride: 1,
+        squeeze: 0,
+        channels: 8,
+        residual: true,
+        activation: Activation::Relu6,
+    };
+    let onto = |block: Block, channels| Block { channels, residual: false, ..block };
+    let linear = Linear { inputs: 64, outputs: 10, activation: Activation::None };
+    [
+        conv,
+        Conv { stride: 2, ..conv },
+        Conv { input: Shape::new(17, 13, 3), channels: 7, stride: 2, ..conv },
+        Conv { input: Shape::new(20, 20, 1), channels: 16, stride: 2, activation: Activation::Relu, ..conv },
+        Conv { input: Shape::new(5, 9, 5), kernel: 5, channels: 3, activation: Activation::None, ..conv },
+        Conv { input: Shape::new(9, 5, 2), kernel: 7, stride: 2, channels: 6, ..conv },
+        Conv { input: Shape::new(7, 7, 32), kernel: 1, channels: 96, ..conv },
+        Conv { input: Shape::new(3, 5, 13), kernel: 1, channels: 9, ..conv },
+        Conv { input: Shape::new(1, 1, 1), kernel: 1, channels: 1, ..conv },
+    ]
+    .map(Layer::Conv)
+    .into_iter()
+    .chain(
+        [
+            block,
+            Block { kernel: 5, ..block },
+            Block { kernel: 7, ..block },
+            Block { kernel: 5, activation: Activation::Relu, ..onto(block, 12) },
+            Block { stride: 2, ..onto(block, 16) },
+            Block { stride: 2, kernel: 5, input: Shape::new(7, 9, 6), ..onto(block, 10) },
+            Block { stride: 2, kernel: 7, input: Shape::new(5, 3, 8), ..onto(block, 5) },
+            Block { expanded: 8, ..block },
+            Block { expanded: 8, stride: 2, ..onto(block, 16) },
+            Block { input: Shape::new(5, 7, 3), channels: 3, expanded: 13, ..block },
+            Block { input: Shape::new(1, 4, 8), ..block },
+            Block { input: Shape::new(2, 1, 8), kernel: 7, ..block },
+        ]
+        .map(Layer::Block),
+    )
+    .chain([Shape::new(7, 7, 48), Shape::new(3, 5, 7), Shape::new(1, 1, 16)].map(|input| Layer::Pool(Pool { input })))
+    .chain(
+        [
+            linear,
+            Linear { inputs: 129, outputs: 7, activation: Activation::Relu, ..linear },
+            Linear { inputs: 3, outputs: 1, ..linear },
+        ]
+        .map(Layer::Linear),
+    )
+    .collect()
+}
+
+/// A net of ten classes that fits the smallest board.
+fn small_net() -> [Layer; 5] {
+    let [stem, head] = [(Shape::new(13, 13, 1), 8, 3, 2), (Shape::new(4, 4, 12), 24, 1, 1)].map(
+        |(input, channels, kernel, stride)| {
+            Layer::Conv(Conv { input, channels, kernel, stride, activation: Activation::Relu6 })
+        },
+    );
+    let block = Block {
+        input: Shape::new(7, 7, 8),
+        expanded: 24,
+        kernel: 5,
+        stride: 2,
+        squeeze: 0,
+        channels: 12,
+        residual: false,
+        activation: Activation::Relu6,
+    };
+    let classifier = Linear { inputs: 24, outputs: 10, activation: Activation::None };
+    let pool = Pool { input: Shape::new(4, 4, 24) };
+    [stem, Layer::Block(block), head, Layer::Pool(pool), Layer::Linear(classifier)]
+}
+
+#[test]
+fn every_board_computes_what_this_host_computes() {
+    thread::scope(|scope| {
+        for name in Board::names().unwrap() {
+            thread::Builder::new().name(name.clone()).spawn_scoped(scope, || try_board(name)).unwrap();
+        }
+    });
+}
+
+/// It says what its description says, and is exact in every layer, in a refusal and in a whole net.
+fn try_board(name: String) {
+    let board = Board::load(&name).unwrap();
+    need_qemu!(board.clone());
+    let probe = firmware::build(&board, Binary::Probe).unwrap();
+    with_board(&board, &probe, |link| {
+        let (facts, capacity) = link.hello().unwrap();
+        assert_eq!((facts.board, facts.core, facts.unit), (&*board.name, &*board.core, &*board.unit));
+        assert_eq!(facts.clock_hz, board.clock_hz);
+        assert_eq!((facts.flash_bytes, facts.ram_bytes), (board.flash_bytes, board.ram_bytes));
+        assert!(capacity.arena_bytes < board.ram_bytes && capacity.pool_taps < board.flash_bytes, "{capacity:?}");
+        Ok(())
+    })
+    .unwrap();
+
+    let layers = small_layers();
+    // Only its size is wrong.
+    let huge = Layer::Pool(Pool { input: Shape::new(2000, 1000, 8) });
+    let entries = measure_layers(&board, &probe, &[&layers[..], &[huge]].concat(), settings(3, 1), &|| ()).unwrap();
+    let (refused, measured) = entries.split_last().unwrap();
+    assert_eq!(measured.len(), layers.len());
+    for entry in measured {
+        assert!(matches!(entry.outcome, Outcome::Measured { ticks: 1.., mad: 0, .. }), "{name}: {entry:?}");
+    }
+    assert!(matches!(refused.outcome, Outcome::Refused(_)), "{name}: {refused:?}");
+
+    let space = fashion();
+    let net = any_net(&space, &space.smallest(), &small_net());
+    let report = run(&board, &net, &any_images(3, 13), None, 1, &|| ()).unwrap();
+    assert!(report.logits_equal_host, "{name}: {:?}", report.first_difference);
 }
 
 #[test]
@@ -184,7 +311,7 @@ fn a_board_that_breaks_down_is_reported_with_its_last_words() {
     let program = folder.path().join("emulator");
     fs::write(&program, "#!/bin/sh\n[ $1 = --version ] && echo version 1 || echo it burns >&2\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let link = Link::Qemu { program: program.to_str().unwrap().into(), arguments: vec![] };
+    let link = Link::Qemu { program: program.to_str().unwrap().into(), package: String::new(), arguments: vec![] };
     let space = fashion();
     let layers = space.layers(&space.smallest());
     let error = measure(&Board { link, ..board() }, &space, &layers, settings(1, 1), &|| ()).unwrap_err();
@@ -193,15 +320,12 @@ fn a_board_that_breaks_down_is_reported_with_its_last_words() {
 
 #[test]
 fn a_missing_emulator_is_named_with_what_to_install() {
-    let link = Link::Qemu { program: "qemu-system-none".into(), arguments: vec![] };
+    let link = Link::Qemu { program: "qemu-system-none".into(), package: "qemu-none".into(), arguments: vec![] };
     let board = Board { link, ..board() };
     let space = fashion();
     let layers = space.layers(&space.smallest());
     let error = measure(&board, &space, &layers, settings(1, 1), &|| ()).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "qemu-system-none, which emulates mps2-an386, is missing; install it: apt-get install qemu-system-none"
-    );
+    assert_eq!(error, "qemu-system-none, which emulates mps2-an386, is missing; install it: apt-get install qemu-none");
 }
 
 fn ofa(arguments: &[&str]) -> Output {
@@ -228,7 +352,7 @@ fn bad_input_is_one_line_and_exit_code_2() {
     fs::write(path("kinds.json"), "[{\"kind\": \"pooling\", \"input\": [1, 2, 3]}]").unwrap();
     fs::write(path("file"), "").unwrap();
 
-    let known = "there is no board esp32; there are: mps2-an386";
+    let known = "there is no board esp32; there are: microbit, mps2-an385, mps2-an386";
     fails(&["measure", "--board", "esp32", "--out", &path("table")], &[known]);
     fails(&["run", "--board", "esp32", "model"], &[known]);
     fails(&["bench", "kernels", "--board", "esp32", "--layers", &path("empty.json")], &[known]);

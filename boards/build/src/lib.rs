@@ -3,6 +3,7 @@
 //! A board's facts stand in its `board.toml` and nowhere else; firmware finds them as
 //! `include!(env!("OFA_FACTS"))`, and the compiled net of a runner as `include!(env!("OFA_MODEL_RS"))`.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -11,18 +12,10 @@ use std::path::{Path, PathBuf};
 use crc::{CRC_64_XZ, Crc};
 use toml::{Table, Value};
 
-/// What firmware is made from, seen from a board's folder. Tests and READMEs are not.
-const SOURCES: [&str; 9] = [
-    "Cargo.toml",
-    "board.toml",
-    "memory.x",
-    "src",
-    "../Cargo.lock",
-    "../../runtime/Cargo.toml",
-    "../../runtime/src",
-    "../../latency-probe/Cargo.toml",
-    "../../latency-probe/src",
-];
+/// What a firmware is made from beside its crates, seen from its board's folder.
+const SHARED: [&str; 4] = ["board.toml", "memory.x", "../Cargo.lock", "../firmware"];
+/// What a crate is made from. Tests and READMEs are not among it.
+const OF_A_CRATE: [&str; 3] = ["Cargo.toml", "build.rs", "src"];
 
 /// Prepares the build of the board whose build script calls it, or ends it with what is wrong.
 pub fn prepare() {
@@ -35,7 +28,8 @@ pub fn prepare() {
 /// Link arguments belong here: RUSTFLAGS of the environment would erase those of a `config.toml`.
 fn link() -> Result<(), Box<dyn Error>> {
     let folder = env::var("CARGO_MANIFEST_DIR")?;
-    if env::var("TARGET")?.starts_with("thumb") {
+    // The link script of `cortex-m-rt`, or of `riscv-rt`.
+    if env::var("CARGO_CFG_TARGET_OS")? == "none" {
         println!("cargo::rustc-link-search={folder}");
         println!("cargo::rustc-link-arg-bins=-Tlink.x");
         println!("cargo::rustc-link-arg-bins=--nmagic");
@@ -80,16 +74,42 @@ pub const FACTS: latency_probe::Facts<'static> = latency_probe::Facts {{
 
 /// Identifies the content of all sources, wherever they lie.
 fn hash_of_sources() -> Result<u64, Box<dyn Error>> {
+    let root = fs::canonicalize("../..")?;
     let crc = Crc::<u64>::new(&CRC_64_XZ);
     let mut digest = crc.digest();
-    for source in SOURCES {
-        println!("cargo::rerun-if-changed={source}");
-        for file in files(Path::new(source))? {
-            digest.update(file.to_string_lossy().as_bytes());
+    for source in sources()? {
+        println!("cargo::rerun-if-changed={}", source.display());
+        for file in files(&source)? {
+            digest.update(file.strip_prefix(&root)?.to_string_lossy().as_bytes());
             digest.update(&fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?);
         }
     }
     Ok(digest.finalize())
+}
+
+/// Files and folders, sorted.
+fn sources() -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
+    let mut sources = SHARED.iter().map(fs::canonicalize).collect::<Result<BTreeSet<_>, _>>()?;
+    for folder in crates()? {
+        sources.extend(OF_A_CRATE.iter().map(|name| folder.join(name)).filter(|path| path.exists()));
+    }
+    Ok(sources)
+}
+
+/// The folders of the board's crate and of all that it depends on by a path.
+fn crates() -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
+    let mut folders = BTreeSet::new();
+    let mut new = vec![fs::canonicalize(".")?];
+    while let Some(folder) = new.pop() {
+        let manifest: Table = fs::read_to_string(folder.join("Cargo.toml"))?.parse()?;
+        for dependency in manifest.get("dependencies").and_then(Value::as_table).into_iter().flat_map(Table::values) {
+            if let Some(path) = dependency.get("path").and_then(Value::as_str) {
+                new.push(fs::canonicalize(folder.join(path))?);
+            }
+        }
+        folders.insert(folder);
+    }
+    Ok(folders)
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {

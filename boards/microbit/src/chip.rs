@@ -1,0 +1,43 @@
+//! The addresses, and all that is unsafe.
+
+#![allow(unsafe_code)]
+
+use core::ptr::{read_volatile, write_volatile};
+
+/// A 32-bit register of a peripheral.
+pub(crate) struct Register(usize);
+
+pub(crate) const UART_START_RECEIVER: Register = Register(0x4000_2000);
+pub(crate) const UART_START_TRANSMITTER: Register = Register(0x4000_2008);
+pub(crate) const UART_RECEIVED: Register = Register(0x4000_2108);
+pub(crate) const UART_SENT: Register = Register(0x4000_211C);
+pub(crate) const UART_ENABLE: Register = Register(0x4000_2500);
+pub(crate) const UART_TRANSMIT_PIN: Register = Register(0x4000_250C);
+pub(crate) const UART_RECEIVE_PIN: Register = Register(0x4000_2514);
+pub(crate) const UART_RECEIVE: Register = Register(0x4000_2518);
+pub(crate) const UART_TRANSMIT: Register = Register(0x4000_251C);
+pub(crate) const UART_RATE: Register = Register(0x4000_2524);
+
+pub(crate) const TIMER_START: Register = Register(0x4000_8000);
+pub(crate) const TIMER_CLEAR: Register = Register(0x4000_800C);
+pub(crate) const TIMER_CAPTURE: Register = Register(0x4000_8040);
+pub(crate) const TIMER_WIDTH: Register = Register(0x4000_8508);
+pub(crate) const TIMER_PRESCALER: Register = Register(0x4000_8510);
+pub(crate) const TIMER_CAPTURED: Register = Register(0x4000_8540);
+
+pub(crate) const PORT_SET: Register = Register(0x5000_0508);
+pub(crate) const PORT_CLEAR: Register = Register(0x5000_050C);
+pub(crate) const PORT_TO_OUTPUT: Register = Register(0x5000_0518);
+
+impl Register {
+    pub(crate) fn read(&self) -> u32 {
+        // SAFETY: the constants above are all there are: aligned addresses of registers, not of memory that Rust
+        // knows.
+        unsafe { read_volatile(self.0 as *const u32) }
+    }
+
+    pub(crate) fn write(&self, value: u32) {
+        // SAFETY: as for `read`; no register above makes the chip write to memory.
+        unsafe { write_volatile(self.0 as *mut u32, value) }
+    }
+}

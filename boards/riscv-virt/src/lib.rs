@@ -1,0 +1,104 @@
+//! QEMU's RISC-V machine `virt`: a serial link and a timer. It has no pin.
+
+#![no_std]
+
+mod chip;
+
+use core::convert::Infallible;
+
+use embedded_hal::digital::{self, OutputPin};
+use embedded_io::{ErrorType, Read, Write};
+use halt as _;
+use latency_probe::{Meter, Timer};
+use riscv::register::minstret;
+
+use chip::{UART_DATA, UART_STATE};
+
+pub use riscv_rt::entry;
+
+include!(env!("OFA_FACTS"));
+
+/// Memory that the probe has for one layer.
+pub const ARENA_BYTES: usize = 3 << 20;
+/// Taps in the probe's pool of weights.
+pub const TAPS: usize = 512 << 10;
+/// Channels in the probe's pool of weights.
+pub const CHANNELS: usize = 4096;
+
+/// The 16550 UART, polled. It is on from the start.
+#[derive(Debug)]
+pub struct Uart(());
+
+impl Uart {
+    const RECEIVED: u8 = 1;
+    const TRANSMITTER_EMPTY: u8 = 1 << 5;
+}
+
+impl ErrorType for Uart {
+    type Error = Infallible;
+}
+
+impl Read for Uart {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let Some(first) = buffer.first_mut() else { return Ok(0) };
+        while UART_STATE.read() & Self::RECEIVED == 0 {}
+        *first = UART_DATA.read();
+        Ok(1)
+    }
+}
+
+impl Write for Uart {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        for &byte in bytes {
+            while UART_STATE.read() & Self::TRANSMITTER_EMPTY == 0 {}
+            UART_DATA.write(byte);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// The core's counter of the instructions that it has done.
+#[derive(Debug)]
+pub struct Counter;
+
+impl Timer for Counter {
+    fn now(&self) -> u32 {
+        minstret::read() as u32
+    }
+
+    fn since(&self, start: u32) -> u32 {
+        (minstret::read() as u32).wrapping_sub(start)
+    }
+}
+
+/// A pin that nothing is connected to.
+#[derive(Debug)]
+pub struct NoPin;
+
+impl digital::ErrorType for NoPin {
+    type Error = Infallible;
+}
+
+impl OutputPin for NoPin {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// The serial line to the host.
+pub fn link() -> Uart {
+    Uart(())
+}
+
+/// What times a piece of work.
+pub fn meter() -> Meter<Counter, NoPin> {
+    Meter { timer: Counter, pin: NoPin }
+}
