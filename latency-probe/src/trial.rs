@@ -199,7 +199,10 @@ mod tests {
         check(linear(128, 65), Refusal::Pool(128));
         check(linear(8, 260), Refusal::Pool(4 * 8));
         let bytes = Layer::Block(BLOCK).arena_bytes();
-        assert_eq!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut vec![0; bytes / 4 - 1]), Err(Refusal::Arena(4)));
+        assert_eq!(
+            expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut vec![0; bytes / 4 - 1]),
+            Err(Refusal::Arena(4))
+        );
         assert!(expected(Layer::Block(BLOCK), 1, POOL.weights(), &mut vec![0; bytes / 4]).is_ok());
     }
 }

@@ -182,9 +182,7 @@ impl Layer {
                 let project = tile_bytes(segment(block.output().width), block.expanded as usize);
                 ring + max(expand, project)
             }
-            Self::Depthwise(depthwise) => {
-                ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride)
-            }
+            Self::Depthwise(depthwise) => ring_bytes(depthwise.output(), 4, depthwise.kernel, depthwise.stride),
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
         }

@@ -81,13 +81,8 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], h
     let (filtered, hidden) = hidden.split_at_mut(block.depthwise_map().len());
     let (expanded, padding) = if block.expands() {
         let expand = weights.take(usize::from(block.expanded), block.expand_taps());
-        let layer = Conv {
-            input: block.input,
-            channels: block.expanded,
-            kernel: 1,
-            stride: 1,
-            activation: block.activation,
-        };
+        let layer =
+            Conv { input: block.input, channels: block.expanded, kernel: 1, stride: 1, activation: block.activation };
         let expanded = &mut hidden[..block.expanded_map().len()];
         conv(&layer, &Quant { output_zero: HIDDEN_ZERO, ..*quant }, expand, input, expanded);
         (&*expanded, HIDDEN_ZERO)
@@ -102,9 +97,10 @@ fn block(block: &Block, quant: &Quant, mut weights: Weights<'_>, input: &[i8], h
     for (i, out) in output.iter_mut().enumerate() {
         let (pixel, c) = (&filtered[i / channels * depth..][..depth], i % channels);
         let tap = |d| weights.taps[order::index(c, d, channels, depth)];
-        let sum = pixel.iter().enumerate().fold(weights.channels[c].bias, |sum, (d, &value)| {
-            sum.wrapping_add(product(tap(d), value))
-        });
+        let sum = pixel
+            .iter()
+            .enumerate()
+            .fold(weights.channels[c].bias, |sum, (d, &value)| sum.wrapping_add(product(tap(d), value)));
         let added = if block.residual { Residual::new(quant).product(input[i]) } else { 0 };
         *out = narrow(weights.channels[c].scaled(sum).wrapping_add(added), quant.output_zero);
     }

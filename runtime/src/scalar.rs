@@ -158,10 +158,8 @@ impl Window<'_> {
         let map = self.conv.input;
         let (kernel, stride) = (usize::from(self.conv.kernel), usize::from(self.conv.stride));
         let (depth, width) = (usize::from(map.channels), usize::from(map.width));
-        let (rows, columns) = (
-            Overlap::new(y, kernel, stride, usize::from(map.height)),
-            Overlap::new(x, kernel, stride, width),
-        );
+        let (rows, columns) =
+            (Overlap::new(y, kernel, stride, usize::from(map.height)), Overlap::new(x, kernel, stride, width));
         if rows.len < kernel || columns.len < kernel {
             column.fill(self.padding);
         }

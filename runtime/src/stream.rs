@@ -27,7 +27,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    fn new(weights: Weights<'a>, activation: Activation, quant: &Quant) -> Self {
+    pub fn new(weights: Weights<'a>, activation: Activation, quant: &Quant) -> Self {
         let depth = weights.taps.len() / weights.channels.len();
         let floor = floor(activation, quant.output_zero);
         Self { weights, depth, zero: quant.output_zero, floor, residual: None }

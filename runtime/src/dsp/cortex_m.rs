@@ -40,7 +40,9 @@ pub(crate) fn sxtb16(word: u32) -> u32 {
 pub(crate) fn sxtb16_ror_8(word: u32) -> u32 {
     let pair;
     // SAFETY: reads and writes registers alone.
-    unsafe { asm!("sxtb16 {}, {}, ror #8", out(reg) pair, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("sxtb16 {}, {}, ror #8", out(reg) pair, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+    };
     pair
 }
 

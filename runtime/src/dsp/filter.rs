@@ -61,10 +61,7 @@ impl<'a> Rows<'a> {
     /// `None` for kernels that are not 3, 5 or 7, and channels that are no multiple of 4.
     pub fn new(filter: &'a Filter<'a>) -> Option<Self> {
         let own = matches!(filter.kernel, 3 | 5 | 7) && filter.weights.channels.len().is_multiple_of(4);
-        own.then(|| Self {
-            filter,
-            quads: quads(filter.output_width as u16, filter.kernel as u8, filter.stride as u8),
-        })
+        own.then(|| Self { filter, quads: quads(filter.output_width as u16, filter.kernel as u8, filter.stride as u8) })
     }
 
     pub fn channel_quads(&self) -> usize {
