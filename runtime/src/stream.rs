@@ -31,7 +31,7 @@ pub(crate) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// With what follows its sums, but for a table.
-    fn new(weights: Weights<'a>, activation: Activation, zeros: Zeros) -> Self {
+    pub fn new(weights: Weights<'a>, activation: Activation, zeros: Zeros) -> Self {
         let depth = weights.taps.len() / weights.channels.len();
         let floor = floor(activation, zeros.sums);
         Self { weights, depth, fours: depth / 4 * 4, zero: zeros.sums, floor, residual: None }

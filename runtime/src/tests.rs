@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use crate::dsp::Dsp;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool, Shape};
 use crate::memory;
+use crate::model::{Moment, Net};
 use crate::order::pack;
 use crate::plan::{Place, Step};
 use crate::quant::{Channel, Quant};
@@ -456,6 +457,68 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn an_observed_net_computes_the_same(sample in nets()) {
+        let net = sample.net();
+        let mut arena = vec![0; net.arena_bytes() / 4];
+        memory::bytes(&mut arena)[..sample.image.len()].copy_from_slice(&sample.image);
+        let scores = net.run(&mut arena).to_vec();
+        memory::bytes(&mut arena)[..sample.image.len()].copy_from_slice(&sample.image);
+        let mut seen = vec![];
+        let observed = net.run_with(&mut arena, |moment, i, layer| seen.push((moment, i, *layer))).to_vec();
+        prop_assert_eq!(observed, scores);
+        let layers = net.steps().iter().map(|step| step.layer).enumerate();
+        let expected = layers.flat_map(|(i, layer)| [(Moment::Before, i, layer), (Moment::After, i, layer)]);
+        prop_assert_eq!(seen, expected.collect::<Vec<_>>());
+    }
+}
+
 fn layers() -> impl Strategy<Value = Layer> {
     prop_oneof![2 => convs(), 3 => blocks(), 2 => depthwises(), 1 => pools(), 1 => linears()]
+}
+
+/// A whole net with any weights, and an image.
+#[derive(Clone, Debug)]
+pub(crate) struct AnyNet {
+    steps: Vec<Step>,
+    channels: Vec<Channel>,
+    taps: Vec<u8>,
+    pub image: Vec<i8>,
+}
+
+impl AnyNet {
+    pub fn net(&self) -> Net<'_> {
+        Net::new(&self.steps, &self.channels, &self.taps).unwrap()
+    }
+}
+
+/// A dense convolution of any size, then up to three blocks, pooling and a classifier.
+pub(crate) fn nets() -> impl Strategy<Value = AnyNet> {
+    (convs(), prop::collection::vec((1_u16..14, kernels(), 1_u8..3, 1_u16..9, any::<bool>()), 0..4)).prop_flat_map(
+        |(stem, blocks)| {
+            let mut layers = vec![stem];
+            let mut input = stem.output();
+            for (expanded, kernel, stride, channels, residual) in blocks {
+                let residual = residual && stride == 1;
+                let channels = if residual { input.channels } else { channels };
+                let activation = Activation::Relu6;
+                let block = Block { input, expanded, kernel, stride, squeeze: 0, channels, residual, activation };
+                input = block.output();
+                layers.push(Layer::Block(block));
+            }
+            layers.push(Layer::Pool(Pool { input }));
+            let linear = Linear { inputs: input.channels, outputs: 5, activation: Activation::None };
+            layers.push(Layer::Linear(linear));
+            let image = bytes(stem.input().len());
+            (layers.into_iter().map(problem).collect::<Vec<_>>(), image).prop_map(|(problems, image)| AnyNet {
+                steps: problems.iter().map(|problem| problem.step).collect(),
+                channels: problems.iter().flat_map(|problem| problem.channels.clone()).collect(),
+                taps: problems.iter().flat_map(Problem::packed).collect(),
+                image: image.into_iter().map(|byte| byte as i8).collect(),
+            })
+        },
+    )
 }

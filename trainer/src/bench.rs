@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::board::Board;
-use crate::firmware::{self, Binary};
 use crate::dataset::Images;
+use crate::firmware::{self, Binary};
 use crate::measure::{Settings, measure_layers};
 use crate::model::Compiled;
 use crate::run::run;

@@ -92,5 +92,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(if error.is::<Infeasible>() { 1 } else { 2 })
+    ExitCode::from(if error.is::<Infeasible>() || error.is::<compile::Misses>() { 1 } else { 2 })
 }
