@@ -265,13 +265,8 @@ fn layers_whose_output_is_not_the_hosts_are_named() {
 #[test]
 fn layers_that_the_board_cannot_run_are_refused_with_their_cause() {
     need_qemu!();
-    let huge = Conv {
-        input: Shape::new(2000, 1000, 1),
-        channels: 2,
-        kernel: 1,
-        stride: 1,
-        activation: Activation::None,
-    };
+    let huge =
+        Conv { input: Shape::new(2000, 1000, 1), channels: 2, kernel: 1, stride: 1, activation: Activation::None };
     let many = Linear { inputs: 1 << 15, outputs: 64, activation: Activation::None };
     let layers = [Layer::Linear(many), Layer::Conv(huge)];
     let table = measure(&board(), &fashion(), &layers, settings(1, 0), &|| ()).unwrap();
