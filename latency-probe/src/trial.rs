@@ -2,7 +2,7 @@
 
 use core::slice;
 
-use runtime::{Channel, Layer, Net, Quant, Step, Weights};
+use runtime::{Activation, Block, Channel, HIDDEN_ZERO, Layer, Net, Quant, Step, Weights};
 
 use crate::random::Random;
 use crate::wire::{CRC, Refusal};
@@ -24,14 +24,12 @@ impl<'p> Trial<'p> {
     /// What makes the layer impossible to run with that pool.
     pub fn new(layer: Layer, seed: u32, pool: Weights<'p>) -> Result<Self, Refusal> {
         layer.check().map_err(Refusal::Invalid)?;
-        if !layer.is_supported() {
-            return Err(Refusal::Unsupported);
-        }
         let mut random = Random::new(seed);
         let quant = Quant {
             input_zero: random.below(128) as i8 - 64,
             output_zero: random.below(64) as i8 - 32,
             residual: residual(&layer, &mut random),
+            hidden_zeros: hidden_zeros(&layer, &mut random),
         };
         let averaging = averaging(&layer, quant.input_zero, &mut random);
         let channels = if is_pooling(&layer) { 0 } else { layer.channels() };
@@ -113,6 +111,16 @@ fn residual(layer: &Layer, random: &mut Random) -> i32 {
     }
 }
 
+/// Those after a ReLU are fixed.
+fn hidden_zeros(layer: &Layer, random: &mut Random) -> [i8; 2] {
+    match layer {
+        Layer::Block(Block { activation: Activation::None | Activation::HSwish, .. }) => {
+            [(); 2].map(|()| random.below(64) as i8 - 96)
+        }
+        _ => [HIDDEN_ZERO; 2],
+    }
+}
+
 /// A mean whose scale grows by up to a quarter, in units of 2⁻²⁴.
 fn averaging(layer: &Layer, input_zero: i8, random: &mut Random) -> Channel {
     let map = layer.input();
@@ -148,7 +156,7 @@ mod tests {
         activation: Activation::Relu6,
     };
 
-    fn layers() -> [Layer; 5] {
+    fn layers() -> [Layer; 9] {
         let conv =
             Conv { input: Shape::new(9, 9, 3), channels: 16, kernel: 3, stride: 2, activation: Activation::Relu6 };
         [
@@ -157,6 +165,10 @@ mod tests {
             Layer::Block(Block { stride: 2, channels: 24, residual: false, ..BLOCK }),
             Layer::Pool(runtime::Pool { input: Shape::new(7, 7, 48) }),
             Layer::Linear(Linear { inputs: 128, outputs: 40, activation: Activation::None }),
+            Layer::Linear(Linear { inputs: 128, outputs: 40, activation: Activation::HSwish }),
+            Layer::Block(Block { squeeze: 16, ..BLOCK }),
+            Layer::Block(Block { squeeze: 16, activation: Activation::HSwish, ..BLOCK }),
+            Layer::Block(Block { input: Shape::new(16, 16, 8), channels: 8, squeeze: 8, kernel: 3, ..BLOCK }),
         ]
     }
 
@@ -193,8 +205,6 @@ mod tests {
             assert_eq!(expected(layer, 1, POOL.weights(), &mut [0; 2000]), Err(refusal));
         };
         check(Layer::Block(Block { kernel: 4, ..BLOCK }), Refusal::Invalid(runtime::Invalid::Kernel));
-        check(Layer::Block(Block { activation: Activation::HSwish, ..BLOCK }), Refusal::Unsupported);
-        check(Layer::Block(Block { squeeze: 16, ..BLOCK }), Refusal::Unsupported);
         let linear = |inputs, outputs| Layer::Linear(Linear { inputs, outputs, activation: Activation::None });
         check(linear(128, 65), Refusal::Pool(128));
         check(linear(8, 260), Refusal::Pool(4 * 8));

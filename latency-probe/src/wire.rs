@@ -14,7 +14,7 @@ use runtime::{Invalid, Layer};
 use serde::{Deserialize, Serialize};
 
 /// Version of the frames and messages. A peer that speaks another is told so.
-pub const PROTOCOL: u8 = 1;
+pub const PROTOCOL: u8 = 2;
 /// Version of this crate, and of the runtime that it measures.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Most bytes of an image or of scores in a message.
@@ -141,8 +141,6 @@ pub enum Refusal {
     Unreadable,
     /// The numbers describe no layer.
     Invalid(Invalid),
-    /// The runtime has no kernel for the layer.
-    Unsupported,
     /// The layer needs so many bytes more than the arena has.
     Arena(u32),
     /// The layer needs so many bytes of weights more than the pool has.
@@ -164,7 +162,6 @@ impl fmt::Display for Refusal {
             Self::Protocol(theirs) => return write!(f, "the firmware speaks protocol version {theirs}"),
             Self::Unreadable => "the request cannot be read",
             Self::Invalid(invalid) => return write!(f, "{invalid}"),
-            Self::Unsupported => "the runtime has no kernel for it",
             Self::Arena(bytes) => return write!(f, "it needs {bytes} bytes more than the arena has"),
             Self::Pool(bytes) => return write!(f, "it needs {bytes} bytes more than the pool of weights has"),
             Self::Runs => "the number of runs is not 1 to 16",

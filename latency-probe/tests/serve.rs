@@ -170,8 +170,8 @@ fn refusals_say_why() {
     check(Layer::Block(Block { stride: 0, ..BLOCK }), Refusal::Invalid(Invalid::Stride));
     check(Layer::Block(Block { channels: 9, ..BLOCK }), Refusal::Invalid(Invalid::Residual));
     check(Layer::Block(Block { input: Shape::new(0, 5, 8), ..BLOCK }), Refusal::Invalid(Invalid::Empty));
-    check(Layer::Block(Block { activation: Activation::HSwish, ..BLOCK }), Refusal::Unsupported);
-    check(Layer::Block(Block { squeeze: u16::MAX, expanded: 1 << 15, ..BLOCK }), Refusal::Unsupported);
+    let squeeze = Block { squeeze: u16::MAX, expanded: 1 << 15, ..BLOCK };
+    check(Layer::Block(squeeze), Refusal::Invalid(Invalid::TooLarge));
     check(linear(64, 65), Refusal::Pool(64));
     let large = Layer::Block(Block { input: Shape::new(16, 16, 8), ..BLOCK });
     check(large, Refusal::Arena(large.arena_bytes() as u32 - 4096));
@@ -194,7 +194,7 @@ const STEPS: [Step; 1] = [Step {
         stride: 1,
         activation: Activation::None,
     }),
-    quant: Quant { input_zero: 0, output_zero: 1, residual: 0 },
+    quant: Quant { input_zero: 0, output_zero: 1, hidden_zeros: [0; 2], residual: 0 },
 }];
 static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
 /// Scores are pixels plus 1: 4 taps times a quarter.

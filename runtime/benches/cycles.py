@@ -36,7 +36,7 @@ def trace(layer, folder):
     with open(layers, "w") as file:
         json.dump([layer], file)
     path = folder + os.pathsep + os.environ["PATH"]
-    command = [os.environ.get("OFA_BIN", os.path.join(ROOT, "ofa")), "bench", "kernels", "--layers", layers]
+    command = [os.environ.get("OFA_BIN", os.path.join(ROOT, "ofa")), "bench", "kernels", "--json", "--layers", layers]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path})
     if done.returncode != 0:
         sys.exit(done.stderr)

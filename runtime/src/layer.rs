@@ -57,13 +57,27 @@ pub enum Activation {
     Relu,
     /// min(max(x, 0), 6).
     Relu6,
-    /// x · min(max(x + 3, 0), 6) / 6 (MobileNetV3, section 5.2).
+    /// x · min(max(x + 3, 0), 6) / 6 (MobileNetV3, section 5.2), by [table](TABLE_TAPS).
     HSwish,
+}
+
+/// Bytes of a table: what each int8 becomes, that of −128 first. A convolution that h-swish follows has one behind its
+/// taps, in the same slice.
+pub const TABLE_TAPS: usize = 256;
+
+impl Activation {
+    /// Bytes of its table, where it has one.
+    pub(crate) const fn table_taps(self) -> usize {
+        match self {
+            Self::HSwish => TABLE_TAPS,
+            Self::None | Self::Relu | Self::Relu6 => 0,
+        }
+    }
 }
 
 /// A dense convolution with half a window of zero padding: the stem, or the 1×1 head.
 ///
-/// Its taps are a [matrix](crate::pack) of out × (kh × kw × in).
+/// Its taps are a [matrix](crate::pack) of out × (kh × kw × in), then the [table](TABLE_TAPS) of h-swish.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Conv {
@@ -83,7 +97,9 @@ pub struct Conv {
 /// squeeze-and-excite, project 1×1, optional residual. The activation follows expand and depthwise.
 ///
 /// Taps: expand (a [matrix](crate::pack) of expanded × in), depthwise (expanded × kh × kw), squeeze (a matrix of
-/// squeeze × expanded), excite (expanded × squeeze), project (out × expanded); channels in the same order.
+/// squeeze × expanded), excite (expanded × squeeze), project (out × expanded). With h-swish expand and depthwise each
+/// have a [table](TABLE_TAPS) behind them. Channels come in the same order; squeeze-and-excite has two more before its
+/// own, the mean's bias and multiplier and the multiplier of the product, whose bias is not used.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Block {
@@ -106,7 +122,7 @@ pub struct Block {
 }
 
 /// A depthwise convolution alone, with half a window of padding. Nets have it inside blocks; on its own it is what
-/// kernels are compared by. Taps lie channel × kh × kw.
+/// kernels are compared by. Taps lie channel × kh × kw, then comes the [table](TABLE_TAPS) of h-swish.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Depthwise {
@@ -128,7 +144,7 @@ pub struct Pool {
     pub input: Shape,
 }
 
-/// A fully connected layer. Its taps are a [matrix](crate::pack) of out × in.
+/// A fully connected layer. Its taps are a [matrix](crate::pack) of out × in, then the [table](TABLE_TAPS) of h-swish.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Linear {
@@ -162,7 +178,8 @@ pub enum Layer {
 pub enum Invalid {
     /// A map, a vector or the hidden map has no values.
     Empty,
-    /// A map holds more than 2²⁴ values, or one output is the sum of more than 2¹⁵ products.
+    /// A map holds more than 2²⁴ values, one output is the sum of more than 2¹⁵ products, or squeeze-and-excite has
+    /// more than 2²⁴ taps.
     TooLarge,
     /// The kernel is even, 0 or above 15.
     Kernel,
@@ -238,7 +255,8 @@ impl Conv {
         check_map(self.output())
     }
 
-    const fn taps(&self) -> usize {
+    /// Of the matrix alone.
+    pub(crate) const fn matrix_taps(&self) -> usize {
         self.channels as usize * self.kernel as usize * self.kernel as usize * self.input.channels as usize
     }
 }
@@ -272,6 +290,9 @@ impl Block {
         if self.input.channels as u32 > FAN_IN_LIMIT || self.expanded as u32 > FAN_IN_LIMIT {
             return Err(Invalid::TooLarge);
         }
+        if self.squeeze as u32 > FAN_IN_LIMIT || self.squeeze_taps() as u64 > MAP_LIMIT {
+            return Err(Invalid::TooLarge);
+        }
         if self.residual && (self.stride != 1 || self.channels != self.input.channels) {
             return Err(Invalid::Residual);
         }
@@ -286,8 +307,14 @@ impl Block {
         self.kernel as usize * self.kernel as usize * self.expanded as usize
     }
 
+    /// Of squeeze and excite together.
     const fn squeeze_taps(&self) -> usize {
         2 * self.squeeze as usize * self.expanded as usize
+    }
+
+    /// Of the tables.
+    const fn table_taps(&self) -> usize {
+        (1 + self.expands() as usize) * self.activation.table_taps()
     }
 
     pub(crate) const fn project_taps(&self) -> usize {
@@ -306,8 +333,16 @@ impl Depthwise {
         check_window(self.kernel, self.stride, 1)
     }
 
-    const fn taps(&self) -> usize {
+    /// Of the filters alone.
+    pub(crate) const fn filter_taps(&self) -> usize {
         self.kernel as usize * self.kernel as usize * self.input.channels as usize
+    }
+}
+
+impl Linear {
+    /// Of the matrix alone.
+    pub(crate) const fn matrix_taps(&self) -> usize {
+        self.inputs as usize * self.outputs as usize
     }
 }
 
@@ -325,19 +360,6 @@ impl Layer {
                 (inputs, _) if inputs as u32 > FAN_IN_LIMIT => Err(Invalid::TooLarge),
                 _ => Ok(()),
             },
-        }
-    }
-
-    /// Whether this version's kernels can run it: h-swish and squeeze-and-excite have none.
-    pub const fn is_supported(&self) -> bool {
-        match self {
-            Self::Conv(Conv { activation, .. })
-            | Self::Linear(Linear { activation, .. })
-            | Self::Depthwise(Depthwise { activation, .. }) => !matches!(activation, Activation::HSwish),
-            Self::Block(block) => {
-                block.squeeze == 0 && matches!(block.activation, Activation::Relu | Activation::Relu6)
-            }
-            Self::Pool(_) => true,
         }
     }
 
@@ -363,50 +385,65 @@ impl Layer {
         }
     }
 
-    /// Multiply-accumulates of one run, those on padding included; pooling counts none.
+    /// Multiply-accumulates of one run, those on padding included; pooling counts none, and neither do tables. A block
+    /// that [makes its hidden maps twice](Block::recomputes) counts them once: it is the same net.
     pub const fn macs(&self) -> u64 {
         match self {
             Self::Conv(conv) => {
                 let out = conv.output();
-                out.height as u64 * out.width as u64 * conv.taps() as u64
+                out.height as u64 * out.width as u64 * conv.matrix_taps() as u64
             }
             Self::Block(block) => {
                 let input = block.input.height as u64 * block.input.width as u64;
                 let out = block.output();
                 let out = out.height as u64 * out.width as u64;
-                input * block.expand_taps() as u64
-                    + out * (block.depthwise_taps() + block.project_taps()) as u64
-                    + block.squeeze_taps() as u64
+                let hidden = input * block.expand_taps() as u64 + out * block.depthwise_taps() as u64;
+                hidden + out * block.project_taps() as u64 + block.squeeze_taps() as u64
             }
             Self::Depthwise(depthwise) => {
                 let out = depthwise.output();
-                out.height as u64 * out.width as u64 * depthwise.taps() as u64
+                out.height as u64 * out.width as u64 * depthwise.filter_taps() as u64
             }
             Self::Pool(_) => 0,
             Self::Linear(linear) => linear.inputs as u64 * linear.outputs as u64,
         }
     }
 
-    /// Weights: one byte each in flash.
+    /// Weights and tables: one byte each in flash.
     pub const fn taps(&self) -> usize {
+        self.weights() + self.table_taps()
+    }
+
+    const fn weights(&self) -> usize {
         match self {
-            Self::Conv(conv) => conv.taps(),
+            Self::Conv(conv) => conv.matrix_taps(),
             Self::Block(block) => {
                 block.expand_taps() + block.depthwise_taps() + block.squeeze_taps() + block.project_taps()
             }
-            Self::Depthwise(depthwise) => depthwise.taps(),
+            Self::Depthwise(depthwise) => depthwise.filter_taps(),
             Self::Pool(_) => 0,
-            Self::Linear(linear) => linear.inputs as usize * linear.outputs as usize,
+            Self::Linear(linear) => linear.matrix_taps(),
         }
     }
 
-    /// Output channels of all its convolutions: one [`crate::Channel`] (bias and multiplier) each in flash.
+    const fn table_taps(&self) -> usize {
+        match self {
+            Self::Block(block) => block.table_taps(),
+            Self::Conv(Conv { activation, .. })
+            | Self::Linear(Linear { activation, .. })
+            | Self::Depthwise(Depthwise { activation, .. }) => activation.table_taps(),
+            Self::Pool(_) => 0,
+        }
+    }
+
+    /// One [`crate::Channel`] (bias and multiplier) each in flash: the output channels of all its convolutions, one for
+    /// pooling, two more for squeeze-and-excite.
     pub const fn channels(&self) -> usize {
         match self {
             Self::Conv(conv) => conv.channels as usize,
             Self::Block(block) => {
                 let expand = if block.expands() { block.expanded as usize } else { 0 };
-                let squeeze = if block.squeeze == 0 { 0 } else { block.squeeze as usize + block.expanded as usize };
+                let squeeze = if block.squeeze == 0 { 0 } else { 2 + block.squeeze as usize + block.expanded as usize };
                 expand + block.expanded as usize + squeeze + block.channels as usize
             }
             Self::Depthwise(depthwise) => depthwise.input.channels as usize,
@@ -415,11 +452,12 @@ impl Layer {
         }
     }
 
-    /// Learned numbers: the taps and a bias for each channel.
+    /// Learned numbers: the weights and a bias for each output channel.
     pub const fn parameters(&self) -> usize {
         match self {
             Self::Pool(_) => 0,
-            _ => self.taps() + self.channels(),
+            Self::Block(Block { squeeze: 1.., .. }) => self.weights() + self.channels() - 2,
+            _ => self.weights() + self.channels(),
         }
     }
 }

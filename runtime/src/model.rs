@@ -1,6 +1,6 @@
 //! Nets as values: their steps and weights, checked once, then run.
 
-use crate::layer::Shape;
+use crate::layer::{Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::plan::{Place, Step, arena_bytes};
 use crate::quant::Channel;
@@ -19,7 +19,7 @@ impl<'a> Net<'a> {
     /// A net of these steps, whose weights follow one another in `channels` and `taps`.
     ///
     /// # Errors
-    /// Says which rule is broken: each layer is valid and supported, reads the map that the one before it
+    /// Says which rule is broken: each layer is valid, reads the map that the one before it
     /// writes, and the weights are as many as the layers need.
     pub const fn new(steps: &'a [Step], channels: &'a [Channel], taps: &'a [u8]) -> Result<Self, &'static str> {
         if steps.is_empty() {
@@ -32,9 +32,6 @@ impl<'a> Net<'a> {
             let layer = &steps[i].layer;
             if layer.check().is_err() {
                 return Err("a layer of the net is invalid");
-            }
-            if !layer.is_supported() {
-                return Err("a layer of the net has no kernel");
             }
             if i > 0 && !same(layer.input(), steps[i - 1].layer.output()) {
                 return Err("a layer does not read the map that the layer before it writes");
@@ -77,24 +74,62 @@ impl<'a> Net<'a> {
         self.run_on::<Native>(arena)
     }
 
+    /// The same; `each` is told before and after each layer, which of them it is.
+    ///
+    /// # Panics
+    /// If the arena is shorter than [`Net::arena_bytes`].
+    pub fn run_with<'m>(&self, arena: &'m mut [u32], each: impl FnMut(Moment, usize, &Layer)) -> &'m [i8] {
+        self.run_from::<Native>(0, 0, arena, each)
+    }
+
     pub(crate) fn run_on<'m, K: Kernels>(&self, arena: &'m mut [u32]) -> &'m [i8] {
-        let mut rest = Weights { channels: self.channels, taps: self.taps };
-        let mut at = 0;
+        self.run_from::<K>(0, 0, arena, |_, _, _| ())
+    }
+
+    /// All steps but the `first` so many; the next one's input lies at `at`.
+    pub(crate) fn run_from<'m, K: Kernels>(
+        &self,
+        first: usize,
+        mut at: usize,
+        arena: &'m mut [u32],
+        mut each: impl FnMut(Moment, usize, &Layer),
+    ) -> &'m [i8] {
+        let mut rest = self.weights();
         for (i, step) in self.steps.iter().enumerate() {
             let weights = rest.take(step.layer.channels(), step.layer.taps());
+            if i < first {
+                continue;
+            }
             let place = Place::new(self.steps, i, at);
+            each(Moment::Before, i, &step.layer);
             run::<K>(step, weights, &place, arena);
+            each(Moment::After, i, &step.layer);
             at = place.output;
         }
         &bytes(arena)[at..][..self.classes()]
     }
+
+    pub(crate) const fn weights(&self) -> Weights<'a> {
+        Weights { channels: self.channels, taps: self.taps }
+    }
+}
+
+/// When a layer's observer is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// The layer comes next.
+    Before,
+    /// It is done.
+    After,
 }
 
 /// The kernels for the target.
 #[cfg(ofa_dsp)]
-type Native = crate::dsp::Dsp;
-#[cfg(not(ofa_dsp))]
-type Native = crate::scalar::Scalar;
+pub(crate) type Native = crate::dsp::Dsp;
+#[cfg(all(ofa_vectors, feature = "std"))]
+pub(crate) type Native = crate::simd::Simd;
+#[cfg(not(any(ofa_dsp, all(ofa_vectors, feature = "std"))))]
+pub(crate) type Native = crate::scalar::Scalar;
 
 const fn same(a: Shape, b: Shape) -> bool {
     a.len() == b.len() && a.channels == b.channels || a.height == 1 && a.width == 1 && a.len() == b.len()
@@ -135,6 +170,21 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
         self.infer_in_place(arena)
     }
 
+    /// The same; `each` is called before and after each layer, with its position: to profile a net, or to feed a
+    /// watchdog.
+    pub fn infer_with<'a>(
+        &self,
+        arena: &'a mut Arena<ARENA>,
+        image: &[i8; IMAGE],
+        each: impl FnMut(Moment, usize, &Layer),
+    ) -> &'a [i8; CLASSES] {
+        arena.bytes()[..IMAGE].copy_from_slice(image);
+        match self.net.run_with(arena.words(), each).first_chunk() {
+            Some(scores) => scores,
+            None => unreachable!("`new` compared the lengths"),
+        }
+    }
+
     /// Scores of the image that lies in the arena's first `IMAGE` bytes, which saves its second copy.
     pub fn infer_in_place<'a>(&self, arena: &'a mut Arena<ARENA>) -> &'a [i8; CLASSES] {
         match self.net.run(arena.words()).first_chunk() {
@@ -147,15 +197,4 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
     pub const fn net(&self) -> &Net<'static> {
         &self.net
     }
-}
-
-/// The likeliest class: the position of the highest score, the first of equals; 0 where there is no score.
-pub fn argmax(scores: &[i8]) -> usize {
-    let mut best = 0;
-    for (i, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = i;
-        }
-    }
-    best
 }

@@ -176,6 +176,7 @@ impl Layer {
                     column_bytes(depth) + tile_bytes(segment * rows, depth)
                 }
             }
+            Self::Block(block) if block.is_general() => block.general_bytes(),
             Self::Block(block) => {
                 let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
                 let expand = if block.expands() {
@@ -195,6 +196,23 @@ impl Layer {
             }
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
+        }
+    }
+
+    /// Bytes that would be alive at once if each convolution read one whole map and wrote another, and every map lived
+    /// only as long as it is read: what the arena is compared with.
+    pub const fn unfused_bytes(&self) -> usize {
+        let (input, output) = (self.input().len(), self.output().len());
+        match self {
+            Self::Block(block) => {
+                let kept = if block.residual { input } else { 0 };
+                let expanded = if block.expands() { block.expanded_map().len() } else { input };
+                let filtered = block.depthwise_map().len();
+                let expand = if block.expands() { input + expanded } else { 0 };
+                let beside = if block.expands() { kept } else { 0 };
+                max(max(expand, beside + expanded + filtered), kept + filtered + output)
+            }
+            _ => input + output,
         }
     }
 

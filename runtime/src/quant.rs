@@ -3,8 +3,10 @@
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-/// Zero point of a block's hidden maps: they follow a ReLU, so their real zero is the smallest int8, and the
-/// saturation of int8 is the activation's clamp.
+use crate::layer::Activation;
+
+/// Zero point of a map that a ReLU leaves: its real zero is the smallest int8, and the saturation of int8 is the
+/// activation's clamp. The same is what h-swish reads: its table begins with the smallest value that matters to it.
 pub const HIDDEN_ZERO: i8 = i8::MIN;
 
 /// How one output channel leaves its int32 accumulator.
@@ -16,11 +18,12 @@ pub struct Channel {
     /// point times the sum of the channel's taps.
     pub bias: i32,
     /// Input scale × weight scale / output scale, in units of 2⁻³²; so that quotient is below 0.5.
-    /// For pooling: input scale / (pixels × output scale), in units of 2⁻²⁴, as a residual's.
+    /// For pooling: input scale / (pixels × output scale), in units of 2⁻²⁴, as a residual's; for the mean of
+    /// squeeze-and-excite in units of 2^−(24 + bits), where bits is ⌊log₂ pixels⌋.
     pub multiplier: i32,
 }
 
-/// Zero points of a layer and the weight of its residual.
+/// Zero points of a layer and the weight of its residual. Where h-swish follows, they are those of the table's values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Quant {
@@ -28,6 +31,8 @@ pub struct Quant {
     pub input_zero: i8,
     /// The output's zero point.
     pub output_zero: i8,
+    /// Those of a block's expanded and filtered maps; after a ReLU they are [`HIDDEN_ZERO`], whatever stands here.
+    pub hidden_zeros: [i8; 2],
     /// Input scale / output scale of a residual block, in units of 2⁻²⁴; 0 elsewhere.
     pub residual: i32,
 }
@@ -43,11 +48,48 @@ pub fn narrow(product: i64, zero: i8) -> i8 {
     value.wrapping_add(i32::from(zero)).clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
 
+/// A map's zero point, and that of the sums which its activation follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Zeros {
+    pub map: i8,
+    pub sums: i8,
+}
+
+impl Quant {
+    /// Of the output of a convolution, linear layer or depthwise convolution with this activation.
+    pub(crate) const fn output(&self, activation: Activation) -> Zeros {
+        match activation {
+            Activation::HSwish => Zeros { map: self.output_zero, sums: HIDDEN_ZERO },
+            _ => Zeros { map: self.output_zero, sums: self.output_zero },
+        }
+    }
+
+    /// Of a block's hidden maps.
+    pub(crate) const fn hidden(&self, activation: Activation) -> [Zeros; 2] {
+        let [expanded, filtered] = self.hidden_zeros;
+        match activation {
+            Activation::Relu | Activation::Relu6 => [Zeros { map: HIDDEN_ZERO, sums: HIDDEN_ZERO }; 2],
+            Activation::HSwish => {
+                [Zeros { map: expanded, sums: HIDDEN_ZERO }, Zeros { map: filtered, sums: HIDDEN_ZERO }]
+            }
+            Activation::None => [Zeros { map: expanded, sums: expanded }, Zeros { map: filtered, sums: filtered }],
+        }
+    }
+}
+
 impl Channel {
     /// An accumulator as a product for [`narrow`].
     #[inline(always)]
     pub(crate) const fn scaled(&self, accumulator: i32) -> i64 {
         accumulator as i64 * self.multiplier as i64
+    }
+
+    /// A sum of 2^`bits` to 2^(`bits` + 1) values, as a product for [`narrow`], the multiplier in units of 2^−(24 + `bits`).
+    /// What the shift to the right leaves out changes no rounding.
+    #[inline(always)]
+    pub(crate) const fn mean(&self, sum: i32, bits: u32) -> i64 {
+        let product = sum as i64 * self.multiplier as i64;
+        if bits > 8 { product >> (bits - 8) } else { product.wrapping_shl(8 - bits) }
     }
 
     /// A pooling sum as a product for [`narrow`].
@@ -60,8 +102,10 @@ impl Channel {
 /// What a block adds to its output before that is rounded: its input, in the output's scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Residual {
-    zero: i8,
-    multiplier: i32,
+    /// The input's zero point.
+    pub zero: i8,
+    /// In units of 2⁻²⁴.
+    pub multiplier: i32,
 }
 
 impl Residual {
@@ -104,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_residual_of_scale_one_returns_its_input() {
-        let quant = Quant { input_zero: -7, output_zero: -7, residual: 1 << 24 };
+        let quant = Quant { input_zero: -7, output_zero: -7, hidden_zeros: [0; 2], residual: 1 << 24 };
         for value in i8::MIN..=i8::MAX {
             assert_eq!(narrow(Residual::new(&quant).product(value), quant.output_zero), value);
         }

@@ -1,4 +1,6 @@
 //! Kernels in plain Rust, for cores without instructions of their own: Cortex-M0 and M3, RISC-V, hosts.
+//!
+//! Scratch memory holds int8 as they are. Hosts' vectors keep to that, so they differ in their [`Arithmetic`] alone.
 
 use core::array;
 
@@ -11,11 +13,39 @@ use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Part, Window, windows
 /// Of a depthwise window.
 const MOST_TAPS: usize = KERNEL_LIMIT as usize * KERNEL_LIMIT as usize;
 
+/// The inner loops.
+pub(crate) trait Arithmetic {
+    /// Channels that a depthwise convolution alone takes at a time: a multiple of 4, at most 8, whose int8 fill no more
+    /// than four channels' int16.
+    const LANES: usize;
+    /// A matrix times some pixels.
+    fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]);
+    /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`.
+    fn apply(filter: &Filter<'_>, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]);
+}
+
 /// Plain Rust.
 #[derive(Debug)]
 pub(crate) enum Scalar {}
 
-impl Kernels for Scalar {
+impl Arithmetic for Scalar {
+    const LANES: usize = 4;
+
+    fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
+        multiply(matrix, pixels, output);
+    }
+
+    /// Four channels at a time, as their sums fit into registers.
+    fn apply(filter: &Filter<'_>, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
+        if filter.weights.channels.len().is_multiple_of(4) {
+            filter.apply_by::<4>(at, count, ring, step, output);
+        } else {
+            filter.apply_by::<1>(at, count, ring, step, output);
+        }
+    }
+}
+
+impl<A: Arithmetic> Kernels for A {
     fn load(_: usize, pixels: &[i8], scratch: &mut [u32]) {
         bytes(scratch)[..pixels.len()].copy_from_slice(pixels);
     }
@@ -28,7 +58,7 @@ impl Kernels for Scalar {
     }
 
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]) {
-        multiply(matrix, &bytes(scratch)[..count * matrix.depth], output);
+        A::multiply(matrix, &bytes(scratch)[..count * matrix.depth], output);
     }
 
     fn begin(_: &Fused<'_>, _: &mut [u32]) {}
@@ -38,7 +68,7 @@ impl Kernels for Scalar {
         let filter = &fused.filter;
         let slot = &mut bytes(scratch)[slot * filter.row()..][..filter.row()];
         match &fused.expand {
-            Some(expand) => multiply(expand, row, slot),
+            Some(expand) => A::multiply(expand, row, slot),
             None => slot.copy_from_slice(row),
         }
     }
@@ -51,16 +81,16 @@ impl Kernels for Scalar {
         for x in (0..filter.output_width).step_by(segment) {
             let count = segment.min(filter.output_width - x);
             let filtered = &mut filtered[..count * expanded];
-            filter.apply((y, x), count, ring, expanded, filtered);
-            multiply(&fused.project, filtered, &mut output[x * channels..][..count * channels]);
+            A::apply(filter, (y, x), count, ring, expanded, filtered);
+            A::multiply(&fused.project, filtered, &mut output[x * channels..][..count * channels]);
         }
     }
 
     fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
         let channels = filter.weights.channels.len();
         let mut rest = filter.weights;
-        for first in (0..channels).step_by(4) {
-            let lanes = (channels - first).min(4);
+        for first in (0..channels).step_by(A::LANES) {
+            let lanes = (channels - first).min(A::LANES);
             let filter = Filter { weights: rest.take(lanes, lanes * filter.kernel * filter.kernel), ..*filter };
             let ring = bytes(scratch);
             windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
@@ -73,7 +103,7 @@ impl Kernels for Scalar {
                 Event::Give { row } => {
                     let row_start = place.output + row * filter.output_width * channels;
                     let output = &mut maps[row_start + first..];
-                    filter.apply((row, 0), filter.output_width, ring, channels, output);
+                    A::apply(&filter, (row, 0), filter.output_width, ring, channels, output);
                 }
             });
         }
@@ -138,7 +168,7 @@ fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], (fours, rest): (&[i8], &[i8])
 }
 
 /// The same of the last of an odd number of outputs.
-fn one_sum(start: i32, taps: &[u8], (fours, rest): (&[i8], &[i8])) -> i32 {
+pub(crate) fn one_sum(start: i32, taps: &[u8], (fours, rest): (&[i8], &[i8])) -> i32 {
     let (four_taps, rest_taps) = taps.split_at(fours.len());
     let fours = fours.as_chunks::<4>().0.iter().zip(four_taps.as_chunks::<4>().0);
     let sum = fours.fold(start, |sum, (values, taps)| {
@@ -185,23 +215,14 @@ impl Window<'_> {
 
 impl Filter<'_> {
     /// Values of a row of the ring.
-    fn row(&self) -> usize {
+    pub fn row(&self) -> usize {
         self.width * self.weights.channels.len()
-    }
-
-    /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`; four channels at a time, as
-    /// their sums fit into registers.
-    fn apply(&self, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
-        if self.weights.channels.len().is_multiple_of(4) {
-            self.apply_by::<4>(at, count, ring, step, output);
-        } else {
-            self.apply_by::<1>(at, count, ring, step, output);
-        }
     }
 
     /// As many channels at a time as there are lanes, which divide the number of channels. Their sums start as if all
     /// of the window were padding.
-    fn apply_by<const LANES: usize>(
+    #[inline(always)]
+    pub fn apply_by<const LANES: usize>(
         &self,
         (y, x): (usize, usize),
         count: usize,

@@ -5,10 +5,11 @@
 //!            each input row once, each output row once, in either direction
 //! ```
 
+use crate::general::{self, Attention, Factor, General};
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
 use crate::plan::{CHUNK, Place, Step, window_parts};
-use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual};
+use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
 use crate::weights::Weights;
 
@@ -29,10 +30,11 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    fn new(weights: Weights<'a>, activation: Activation, quant: &Quant) -> Self {
+    /// With what follows its sums, but for a table.
+    pub fn new(weights: Weights<'a>, activation: Activation, zeros: Zeros) -> Self {
         let depth = weights.taps.len() / weights.channels.len();
-        let floor = floor(activation, quant.output_zero);
-        Self { weights, depth, fours: depth / 4 * 4, zero: quant.output_zero, floor, residual: None }
+        let floor = floor(activation, zeros.sums);
+        Self { weights, depth, fours: depth / 4 * 4, zero: zeros.sums, floor, residual: None }
     }
 }
 
@@ -111,7 +113,7 @@ pub(crate) trait Kernels {
 
 /// Runs a step whose maps and scratch memory lie in the arena as `place` says.
 #[inline(never)]
-pub(crate) fn run<K: Kernels>(step: &Step, weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
+pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
     let Step { layer, quant } = step;
     let (maps, scratch) = arena.split_at_mut(place.scratch / 4);
     let maps = bytes(maps);
@@ -129,10 +131,16 @@ pub(crate) fn run<K: Kernels>(step: &Step, weights: Weights<'_>, place: &Place, 
             };
             K::pool(&weights.channels[0], quant.output_zero, from, &mut to[..usize::from(input.channels)]);
         }
-        Layer::Linear(Linear { inputs, outputs, activation }) => {
-            let matrix = Matrix::new(weights, *activation, quant);
-            K::load(usize::from(*inputs), &maps[place.input..][..usize::from(*inputs)], scratch);
-            K::multiply(&matrix, 1, &mut maps[place.output..][..usize::from(*outputs)], scratch);
+        Layer::Linear(layer) => {
+            let Linear { inputs, outputs, activation } = *layer;
+            let taps = weights.take(outputs.into(), layer.matrix_taps());
+            let matrix = Matrix::new(taps, activation, quant.output(activation));
+            let output = place.output..place.output + usize::from(outputs);
+            K::load(inputs.into(), &maps[place.input..][..usize::from(inputs)], scratch);
+            K::multiply(&matrix, 1, &mut maps[output.clone()], scratch);
+            if let Some(table) = weights.take_table(activation) {
+                table.map(&mut maps[output]);
+            }
         }
     }
 }
@@ -140,12 +148,15 @@ pub(crate) fn run<K: Kernels>(step: &Step, weights: Weights<'_>, place: &Place, 
 fn conv<K: Kernels>(
     conv: &Conv,
     quant: &Quant,
-    weights: Weights<'_>,
+    mut weights: Weights<'_>,
     place: &Place,
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let matrix = Matrix { fours: conv.order().fours(), ..Matrix::new(weights, conv.activation, quant) };
+    let taps = weights.take(conv.channels.into(), conv.matrix_taps());
+    let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
+    let matrix = Matrix { fours: conv.order().fours(), ..matrix };
+    let table = weights.take_table(conv.activation);
     let (input, output) = (conv.input, conv.output());
     let channels = usize::from(conv.channels);
     if conv.kernel == 1 && conv.stride == 1 {
@@ -154,7 +165,11 @@ fn conv<K: Kernels>(
             let first = chunk * CHUNK;
             let count = CHUNK.min(pixels - first);
             K::load(matrix.depth, &maps[place.input + first * matrix.depth..][..count * matrix.depth], scratch);
-            K::multiply(&matrix, count, &mut maps[place.output + first * channels..][..count * channels], scratch);
+            let output = &mut maps[place.output + first * channels..][..count * channels];
+            K::multiply(&matrix, count, output, scratch);
+            if let Some(table) = &table {
+                table.map(output);
+            }
         });
         return;
     }
@@ -171,6 +186,9 @@ fn conv<K: Kernels>(
             }
             let output = &mut maps[place.output + y * output.row() + x * channels..][..rows * count * channels];
             K::multiply(&matrix, rows * count, output, scratch);
+            if let Some(table) = &table {
+                table.map(output);
+            }
         }
     });
 }
@@ -183,12 +201,14 @@ fn block<K: Kernels>(
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let (input, output) = (block.input, block.output());
-    let hidden = Quant { output_zero: HIDDEN_ZERO, ..*quant };
-    let expand = block.expands().then(|| {
-        let expand = weights.take(usize::from(block.expanded), block.expand_taps());
-        Matrix::new(expand, block.activation, &hidden)
-    });
+    let (input, output, activation) = (block.input, block.output(), block.activation);
+    let [expanded, filtered] = quant.hidden(activation);
+    let (mut expand, mut tables) = (None, [None; 2]);
+    if block.expands() {
+        let taps = weights.take(usize::from(block.expanded), block.expand_taps());
+        expand = Some(Matrix::new(taps, activation, expanded));
+        tables[0] = weights.take_table(activation);
+    }
     let filter = Filter {
         weights: weights.take(usize::from(block.expanded), block.depthwise_taps()),
         kernel: usize::from(block.kernel),
@@ -196,15 +216,20 @@ fn block<K: Kernels>(
         height: usize::from(input.height),
         width: usize::from(input.width),
         output_width: usize::from(output.width),
-        padding: if expand.is_some() { HIDDEN_ZERO } else { quant.input_zero },
-        zero: HIDDEN_ZERO,
+        padding: if expand.is_some() { expanded.map } else { quant.input_zero },
+        zero: filtered.sums,
         floor: i8::MIN,
     };
+    tables[1] = weights.take_table(activation);
+    let attention = (block.squeeze != 0).then(|| attention(block, quant, &mut weights));
     let project = Matrix {
         residual: block.residual.then(|| Residual::new(quant)),
-        ..Matrix::new(weights, Activation::None, quant)
+        ..Matrix::new(weights, Activation::None, quant.output(Activation::None))
     };
     let fused = Fused { expand, filter, project };
+    if block.is_general() {
+        return general::run::<K>(&General { fused, tables, attention }, block, place, maps, scratch);
+    }
     let window = (filter.kernel, filter.stride);
     K::begin(&fused, scratch);
     windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
@@ -219,27 +244,43 @@ fn block<K: Kernels>(
     });
 }
 
+fn attention<'a>(block: &Block, quant: &Quant, weights: &mut Weights<'a>) -> Attention<'a> {
+    let (squeezed, expanded) = (usize::from(block.squeeze), usize::from(block.expanded));
+    let (mean, factor) = (weights.take_channel(), weights.take_channel());
+    let zeros = Zeros { map: HIDDEN_ZERO, sums: HIDDEN_ZERO };
+    Attention {
+        mean,
+        factor: Factor::new(factor, quant, block),
+        squeeze: Matrix::new(weights.take(squeezed, squeezed * expanded), Activation::Relu, zeros),
+        excite: Matrix::new(weights.take(expanded, squeezed * expanded), Activation::Relu6, zeros),
+    }
+}
+
 fn depthwise<K: Kernels>(
     depthwise: &Depthwise,
     quant: &Quant,
-    weights: Weights<'_>,
+    mut weights: Weights<'_>,
     place: &Place,
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
     let Depthwise { input, kernel, stride, activation } = *depthwise;
+    let zero = quant.output(activation).sums;
     let filter = Filter {
-        weights,
+        weights: weights.take(input.channels.into(), depthwise.filter_taps()),
         kernel: usize::from(kernel),
         stride: usize::from(stride),
         height: usize::from(input.height),
         width: usize::from(input.width),
         output_width: usize::from(depthwise.output().width),
         padding: quant.input_zero,
-        zero: quant.output_zero,
-        floor: floor(activation, quant.output_zero),
+        zero,
+        floor: floor(activation, zero),
     };
     K::depthwise(&filter, usize::from(depthwise.output().height), maps, place, scratch);
+    if let Some(table) = weights.take_table(activation) {
+        table.map(&mut maps[place.output..][..depthwise.output().len()]);
+    }
 }
 
 /// What happens while windows move over a map.
@@ -277,7 +318,7 @@ pub(crate) fn windows(
 }
 
 /// From 0 on, or down to it.
-fn in_order(count: usize, descending: bool, mut each: impl FnMut(usize)) {
+pub(crate) fn in_order(count: usize, descending: bool, mut each: impl FnMut(usize)) {
     for i in 0..count {
         each(if descending { count - 1 - i } else { i });
     }

@@ -1,5 +1,6 @@
 //! Weights of a layer, in the order that its [`Layer`](crate::Layer) documents.
 
+use crate::layer::{Activation, TABLE_TAPS};
 use crate::quant::Channel;
 
 /// Weights of one layer.
@@ -11,12 +12,41 @@ pub struct Weights<'a> {
     pub taps: &'a [u8],
 }
 
-impl Weights<'_> {
+/// What each int8 becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table<'a>(&'a [u8; TABLE_TAPS]);
+
+impl<'a> Weights<'a> {
     /// Those of the next convolution: its `channels` output channels and its `taps`.
     pub(crate) fn take(&mut self, channels: usize, taps: usize) -> Self {
         let (own_channels, channels) = self.channels.split_at(channels);
         let (own_taps, taps) = self.taps.split_at(taps);
         *self = Self { channels, taps };
         Self { channels: own_channels, taps: own_taps }
+    }
+
+    /// The table of the convolution just taken, if its activation has one.
+    pub(crate) fn take_table(&mut self, activation: Activation) -> Option<Table<'a>> {
+        let (own, taps) = self.taps.split_at(activation.table_taps());
+        self.taps = taps;
+        own.first_chunk().map(Table)
+    }
+
+    /// The next channel, which belongs to no convolution.
+    pub(crate) fn take_channel(&mut self) -> Channel {
+        self.take(1, 0).channels[0]
+    }
+}
+
+impl Table<'_> {
+    /// What this value becomes.
+    #[inline(always)]
+    pub fn value(&self, value: i8) -> i8 {
+        self.0[usize::from(value as u8 ^ 0x80)] as i8
+    }
+
+    /// Replaces values by what they become.
+    pub fn map(&self, values: &mut [i8]) {
+        values.iter_mut().for_each(|value| *value = self.value(*value));
     }
 }

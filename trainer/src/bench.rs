@@ -1,13 +1,18 @@
 //! Times single kernels, in the terms in which kernel libraries are compared.
 
+mod host;
+
 use anyhow::{Context, Result};
 use runtime::{Activation, Block, Conv, Depthwise, Layer, Linear, Shape};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::board::Board;
+use crate::dataset::Images;
 use crate::firmware::{self, Binary};
 use crate::measure::{Settings, measure_layers};
+use crate::model::Compiled;
+use crate::run::run;
 use crate::table::{Entry, Outcome};
 
 /// A layer as kernel benchmarks write it.
@@ -100,8 +105,9 @@ impl Problem {
     }
 }
 
-/// What each layer costs, as fields for its row: ticks in the board's unit, `macs` (padding counted), `ticks_per_mac`,
-/// `exact` (its checksum is this host's, or else all of this fails), `ram` (bytes alive at once); or `unsupported`.
+/// What each layer costs, as fields for its row: `layer`, `macs` (padding counted), `ticks` and their `unit`,
+/// `ticks_per_mac`, `arena_bytes` (all that is alive at once) and `exact` (every value is the host's; if one is not, all
+/// of this fails); or `unsupported`.
 ///
 /// # Errors
 /// As [`crate::measure::measure`].
@@ -118,23 +124,88 @@ pub fn kernels(
     Ok(entries.iter().map(|entry| row(board, entry)).collect())
 }
 
+/// The same on this machine, in nanoseconds; `exact` compares with the plain formulas.
+pub fn kernels_here(problems: &[Problem], seed: u64, done: &(dyn Fn() + Sync)) -> Vec<Map<String, Value>> {
+    let row = |problem: &Problem| {
+        let layer = problem.layer();
+        let timed = host::time(layer, seed);
+        done();
+        match timed {
+            Ok(timed) => measured(&layer, timed.nanoseconds, "nanoseconds", timed.exact),
+            Err(cause) => fields(json!({ "unsupported": cause })),
+        }
+    };
+    problems.iter().map(row).collect()
+}
+
+/// What a whole net costs, beside its layers alone.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct NetBench {
+    /// As of [`kernels`], in the net's order.
+    pub layers: Vec<Map<String, Value>>,
+    /// What a tick is.
+    pub unit: String,
+    /// Of one inference.
+    pub ticks: u32,
+    /// Of all layers alone.
+    pub sum_of_layers: u64,
+    /// The net's multiply-accumulates.
+    pub macs: u64,
+    /// Of the net's arena.
+    pub arena_bytes: usize,
+    /// Of the same net layer by layer, no convolution fused with another, each map living only as long as it is read.
+    pub unfused_bytes: usize,
+    /// Whether its scores are the host's.
+    pub exact: bool,
+}
+
+/// Runs a compiled net on a grey image, and each of its layers alone.
+///
+/// # Errors
+/// As [`kernels`] and [`crate::run::run`].
+pub fn net(board: &Board, model: &Compiled, seed: u64, done: &(dyn Fn() + Sync)) -> Result<NetBench> {
+    let probe = firmware::build(board, Binary::Probe)?;
+    let layers = model.layers();
+    let mut distinct = layers.clone();
+    distinct.sort();
+    distinct.dedup();
+    let settings = Settings { seed, runs: 1, boards: 0 };
+    let entries = measure_layers(board, &probe, &distinct, settings, done)?;
+    let entry = |layer: &Layer| entries.iter().find(|entry| entry.layer == *layer).expect("all were measured");
+    let input = model.net()?.input();
+    let grey = Images { side: input.height, channels: input.channels, pixels: vec![128; input.len()], labels: vec![0] };
+    let report = run(board, model, &grey, None, 1, done)?;
+    Ok(NetBench {
+        layers: layers.iter().map(|layer| row(board, entry(layer))).collect(),
+        unit: board.unit.clone(),
+        ticks: report.latency.measured,
+        sum_of_layers: layers.iter().filter_map(|layer| entry(layer).ticks()).map(u64::from).sum(),
+        macs: layers.iter().map(Layer::macs).sum(),
+        arena_bytes: model.net()?.arena_bytes(),
+        unfused_bytes: layers.iter().map(Layer::unfused_bytes).max().unwrap_or(0),
+        exact: report.logits_equal_host,
+    })
+}
+
 fn row(board: &Board, Entry { outcome, layer, .. }: &Entry) -> Map<String, Value> {
     match outcome {
-        Outcome::Measured { ticks, .. } => {
-            let macs = layer.macs();
-            let per_mac = f64::from(*ticks) / macs.max(1) as f64;
-            fields(json!({
-                "layer": layer.to_string(),
-                "macs": macs,
-                "ticks": ticks,
-                "unit": board.unit,
-                "ticks_per_mac": (per_mac * 1000.0).round() / 1000.0,
-                "arena_bytes": layer.arena_bytes(),
-                "exact": true,
-            }))
-        }
+        Outcome::Measured { ticks, .. } => measured(layer, *ticks, &board.unit, true),
         Outcome::Refused(cause) => fields(json!({ "unsupported": cause })),
     }
+}
+
+fn measured(layer: &Layer, ticks: u32, unit: &str, exact: bool) -> Map<String, Value> {
+    let macs = layer.macs();
+    let per_mac = f64::from(ticks) / macs.max(1) as f64;
+    fields(json!({
+        "layer": layer.to_string(),
+        "macs": macs,
+        "ticks": ticks,
+        "unit": unit,
+        "ticks_per_mac": (per_mac * 1000.0).round() / 1000.0,
+        "arena_bytes": layer.arena_bytes(),
+        "exact": exact,
+    }))
 }
 
 fn fields(value: Value) -> Map<String, Value> {

@@ -343,7 +343,7 @@ mod tests {
     fn a_sound_link_says_hello_and_measures() {
         let mut link = link(probe(), with_changes(vec![]));
         let (facts, capacity) = link.hello().unwrap();
-        assert_eq!((facts, capacity.arena_bytes), (FACTS, 1024));
+        assert_eq!((facts, capacity.arena_bytes), (FACTS, 4096));
         // Sequence numbers come round.
         for _ in 0..300 {
             expect_measured(&mut link);
@@ -400,7 +400,7 @@ mod tests {
             stride: 1,
             activation: Activation::None,
         }),
-        quant: Quant { input_zero: 0, output_zero: 1, residual: 0 },
+        quant: Quant { input_zero: 0, output_zero: 1, hidden_zeros: [0; 2], residual: 0 },
     }];
     static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
     /// Scores are pixels plus 1: 4 taps times a quarter.

@@ -199,13 +199,13 @@ mod tests {
         check(measured(0xA), Ok(0xB), "linear 8 -> 4 none has checksum 0000000a there and 0000000b here");
         check(
             measured(1),
-            Err(Refusal::Unsupported),
-            "linear 8 -> 4 none runs there, and here: the runtime has no kernel for it",
+            Err(Refusal::Pool(3)),
+            "linear 8 -> 4 none runs there, and here: it needs 3 bytes more than the pool of weights has",
         );
         check(
-            Err(Refusal::Unsupported),
+            Err(Refusal::Pool(3)),
             Ok(1),
-            "linear 8 -> 4 none runs here, and there: the runtime has no kernel for it",
+            "linear 8 -> 4 none runs here, and there: it needs 3 bytes more than the pool of weights has",
         );
         check(
             Err(Refusal::Arena(1)),

@@ -130,7 +130,7 @@ impl Compiled {
         writeln!(text, "// space {space}, seed {seed}, arch {arch}")?;
         writeln!(
             text,
-            "use runtime::{{Activation, Block, Channel, Conv, Depthwise, Layer, Linear, Model, Pool, Quant, Shape, Step}};\n"
+            "use runtime::{{\n    Activation, Block, Channel, Conv, Depthwise, Layer, Linear, Model, Pool, Quant, RowModel, ScoreScale, Shape, Step,\n}};\n"
         )?;
         writeln!(text, "/// Values of an image.\npub const IMAGE_BYTES: usize = {};", net.input().len())?;
         writeln!(text, "/// Scores of an image.\npub const CLASSES: usize = {};", net.classes())?;
@@ -140,6 +140,23 @@ impl Compiled {
             text,
             "/// The net.\npub static MODEL: Model<IMAGE_BYTES, ARENA_BYTES, CLASSES> = Model::new(&STEPS, &CHANNELS, &TAPS);\n"
         )?;
+        let rows = runtime::rows_arena_bytes(&self.steps);
+        if rows > 0 {
+            let input = net.input();
+            let row = usize::from(input.width) * usize::from(input.channels);
+            writeln!(text, "/// Values of a row of an image.\npub const ROW_BYTES: usize = {row};")?;
+            writeln!(text, "/// Memory that one inference needs where the image comes row by row.")?;
+            writeln!(text, "pub const ROWS_ARENA_BYTES: usize = runtime::rows_arena_bytes(&STEPS);")?;
+            writeln!(text, "/// The net, for images that come row by row.")?;
+            writeln!(
+                text,
+                "pub static ROWS: RowModel<ROW_BYTES, ROWS_ARENA_BYTES, CLASSES> = RowModel::new(&STEPS, &CHANNELS, &TAPS);\n"
+            )?;
+        }
+        let Scale { scale, zero } = self.outputs.last().copied().unwrap_or(Scale { scale: 0.0, zero: 0 });
+        let unit = (f64::from(scale) * 65_536.0).round() as i32;
+        writeln!(text, "/// What a score stands for.")?;
+        writeln!(text, "pub const SCORES: ScoreScale = ScoreScale {{ unit: {unit}, zero: {zero} }};\n")?;
         writeln!(text, "static TAPS: [u8; {}] = *include_bytes!(\"weights.bin\");\n", self.taps.len())?;
         writeln!(text, "#[rustfmt::skip]\nconst STEPS: [Step; {}] = [", self.steps.len())?;
         for Step { layer, quant } in &self.steps {
@@ -162,7 +179,7 @@ pub fn flash_bytes(layers: &[Layer]) -> usize {
 
 /// Bytes of SRAM that a net of these layers runs in, as the planner places them.
 pub fn arena_bytes(layers: &[Layer]) -> usize {
-    let quant = Quant { input_zero: 0, output_zero: 0, residual: 0 };
+    let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
     let steps: Vec<Step> = layers.iter().map(|&layer| Step { layer, quant }).collect();
     runtime::arena_bytes(&steps)
 }

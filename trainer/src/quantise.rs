@@ -7,9 +7,11 @@
 
 mod convolution;
 mod ranges;
+mod squeeze;
+mod swish;
 
 use anyhow::{Result, ensure};
-use runtime::{Activation, Block, Channel, Conv, Layer, Pool, Quant, Step};
+use runtime::{Activation, Block, Channel, Conv, HIDDEN_ZERO, Layer, Pool, Quant, Step};
 
 use crate::dataset::Images;
 use crate::files::Header;
@@ -21,11 +23,8 @@ use ranges::{Range, ranges};
 /// The subnet in int8. The calibration images, of the net's resolution, tell how far each map's values reach.
 ///
 /// # Errors
-/// If a layer has no integer kernel, or the images are not what the net reads.
+/// If the images are not what the net reads, or a map overflows in float.
 pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
-    for (layer, _) in &subnet.layers {
-        ensure!(layer.is_supported(), "the runtime has no integer kernel for this layer yet: {layer}");
-    }
     let image = subnet.layers[0].0.input();
     let fits = (calibration.side, calibration.channels) == (image.height, image.channels);
     ensure!(
@@ -40,9 +39,9 @@ pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
     for (i, (layer, parts)) in subnet.layers.iter().enumerate() {
         let mut next = || ranges.next().expect("a range for each map");
         match layer {
-            Layer::Conv(conv) if i == 0 => net.stem(layer, conv, subnet, next()),
-            Layer::Conv(conv) => net.dense(layer, conv.kernel, conv.activation, &parts[0], next()),
-            Layer::Linear(linear) => net.dense(layer, 1, linear.activation, &parts[0], next()),
+            Layer::Conv(conv) if i == 0 => net.stem(layer, conv, subnet, &mut next),
+            Layer::Conv(conv) => net.dense(layer, conv.kernel, conv.activation, &parts[0], &mut next),
+            Layer::Linear(linear) => net.dense(layer, 1, linear.activation, &parts[0], &mut next),
             Layer::Block(block) => net.block(block, parts, &mut next),
             Layer::Pool(pool) => net.pool(pool, next()),
             Layer::Depthwise(_) => unreachable!("{}", subnet::NO_DEPTHWISE),
@@ -71,9 +70,22 @@ struct Net {
     taps: Vec<u8>,
 }
 
+/// In which taps lie.
+#[derive(Clone, Copy)]
+enum Order {
+    /// By pairs of outputs, of windows with a kernel of that side.
+    Matrix { kernel: u8 },
+    /// Channel by channel.
+    Filters,
+}
+
+impl Order {
+    const POINTWISE: Self = Self::Matrix { kernel: 1 };
+}
+
 impl Net {
     /// The first convolution: each channel's mean and deviation go into its weights and bias.
-    fn stem(&mut self, layer: &Layer, conv: &Conv, subnet: &Subnet, range: Range) {
+    fn stem(&mut self, layer: &Layer, conv: &Conv, subnet: &Subnet, next: &mut impl FnMut() -> Range) {
         let (affine, normalisation) = (&subnet.layers[0].1[0], &subnet.normalisation);
         let channels = normalisation.mean.len();
         let ratio = |i: usize| normalisation.deviation[0] / normalisation.deviation[i % channels];
@@ -81,31 +93,44 @@ impl Net {
         let affine = Affine { weights, bias: affine.bias.clone() };
         let zeros = normalisation.mean.iter().map(|&mean| f64::from(mean) - 128.0).collect();
         let input = Input { scale: self.map.scale, zeros };
-        let output =
-            self.matrix(&affine, conv.kernel, &input, Target { range, activation: conv.activation, least: 0.0 });
-        self.push(layer, output, 0);
+        let order = Order::Matrix { kernel: conv.kernel };
+        let output = self.convolution(order, &affine, &input, conv.activation, next);
+        self.push(layer, output, [HIDDEN_ZERO; 2], 0);
     }
 
-    fn dense(&mut self, layer: &Layer, kernel: u8, activation: Activation, affine: &Affine, range: Range) {
-        let output = self.matrix(affine, kernel, &self.map.into(), Target { range, activation, least: 0.0 });
-        self.push(layer, output, 0);
+    fn dense(
+        &mut self,
+        layer: &Layer,
+        kernel: u8,
+        activation: Activation,
+        affine: &Affine,
+        next: &mut impl FnMut() -> Range,
+    ) {
+        let output = self.convolution(Order::Matrix { kernel }, affine, &self.map.into(), activation, next);
+        self.push(layer, output, [HIDDEN_ZERO; 2], 0);
     }
 
     fn block(&mut self, block: &Block, parts: &[Affine], next: &mut impl FnMut() -> Range) {
         let (project, hidden) = parts.split_last().expect("a block has two convolutions or more");
+        let (hidden, attention) = hidden.split_at(1 + usize::from(block.expands()));
         let (filters, expand) = hidden.split_last().expect("a block has two convolutions or more");
         let mut map = self.map;
-        let mut target = || Target { range: next(), activation: block.activation, least: 0.0 };
+        let mut zeros = [HIDDEN_ZERO; 2];
         for affine in expand {
-            map = self.matrix(affine, 1, &map.into(), target());
+            map = self.convolution(Order::POINTWISE, affine, &map.into(), block.activation, next);
+            zeros[0] = map.zero;
         }
-        map = self.filters(filters, &map.into(), target());
+        map = self.convolution(Order::Filters, filters, &map.into(), block.activation, next);
+        zeros[1] = map.zero;
+        if let [squeeze, excite] = attention {
+            map = self.attention(block, [squeeze, excite], map, next);
+        }
         // The input is added in units of 2⁻²⁴ of the output's scale.
         let least = if block.residual { least_scale(self.map.scale) } else { 0.0 };
         let target = Target { range: next(), activation: Activation::None, least };
-        let output = self.matrix(project, 1, &map.into(), target);
+        let output = self.add(Order::POINTWISE, project, &map.into(), target);
         let residual = if block.residual { fixed(f64::from(self.map.scale) / f64::from(output.scale), 24) } else { 0 };
-        self.push(&Layer::Block(*block), output, residual);
+        self.push(&Layer::Block(*block), output, zeros, residual);
     }
 
     fn pool(&mut self, pool: &Pool, range: Range) {
@@ -113,31 +138,48 @@ impl Net {
         let output = range.scale(Activation::None, least_scale(self.map.scale));
         let quotient = f64::from(self.map.scale) / (f64::from(pixels) * f64::from(output.scale));
         self.channels.push(Channel { bias: -pixels * i32::from(self.map.zero), multiplier: fixed(quotient, 24) });
-        self.push(&Layer::Pool(*pool), output, 0);
+        self.push(&Layer::Pool(*pool), output, [HIDDEN_ZERO; 2], 0);
     }
 
-    /// Adds the weights of a convolution with that kernel, or of a linear layer, and returns the scale of what it
-    /// writes.
-    fn matrix(&mut self, affine: &Affine, kernel: u8, input: &Input, target: Target) -> Scale {
+    /// Adds a convolution with what follows it, and returns the scale of what is left then.
+    fn convolution(
+        &mut self,
+        order: Order,
+        affine: &Affine,
+        input: &Input,
+        activation: Activation,
+        next: &mut impl FnMut() -> Range,
+    ) -> Scale {
+        if activation != Activation::HSwish {
+            return self.add(order, affine, input, Target { range: next(), activation, least: 0.0 });
+        }
+        let sums = next();
+        let above = Range { low: 0.0, high: sums.high - sums.low };
+        let target = Target { range: above, activation: Activation::Relu, least: 0.0 };
+        let Scale { scale, .. } = self.add(order, &affine.raised(-sums.low), input, target);
+        let output = next().scale(activation, 0.0);
+        self.taps.extend(swish::table(sums.low, scale, output).map(|value| value as u8));
+        output
+    }
+
+    /// Adds weights, and returns the scale of the sums that they make.
+    fn add(&mut self, order: Order, affine: &Affine, input: &Input, target: Target) -> Scale {
         let Convolution { output, channels, taps } = Convolution::new(affine, input, target);
         let start = self.taps.len();
-        self.taps.resize(start + taps.len(), 0);
-        let row = taps.len() / channels.len() / usize::from(kernel);
-        runtime::pack(&taps, channels.len(), row, &mut self.taps[start..]);
+        match order {
+            Order::Filters => self.taps.extend(taps.iter().map(|&tap| tap as u8)),
+            Order::Matrix { kernel } => {
+                self.taps.resize(start + taps.len(), 0);
+                let row = taps.len() / channels.len() / usize::from(kernel);
+                runtime::pack(&taps, channels.len(), row, &mut self.taps[start..]);
+            }
+        }
         self.channels.extend(channels);
         output
     }
 
-    /// The same of a depthwise convolution.
-    fn filters(&mut self, affine: &Affine, input: &Input, target: Target) -> Scale {
-        let Convolution { output, channels, taps } = Convolution::new(affine, input, target);
-        self.channels.extend(channels);
-        self.taps.extend(taps.iter().map(|&tap| tap as u8));
-        output
-    }
-
-    fn push(&mut self, layer: &Layer, output: Scale, residual: i32) {
-        let quant = Quant { input_zero: self.map.zero, output_zero: output.zero, residual };
+    fn push(&mut self, layer: &Layer, output: Scale, hidden_zeros: [i8; 2], residual: i32) {
+        let quant = Quant { input_zero: self.map.zero, output_zero: output.zero, hidden_zeros, residual };
         self.steps.push(Step { layer: *layer, quant });
         self.outputs.push(output);
         self.map = output;

@@ -43,6 +43,13 @@ pub struct Affine {
     pub bias: Vec<f32>,
 }
 
+impl Affine {
+    /// The same with every output larger by `shift`.
+    pub(crate) fn raised(&self, shift: f32) -> Self {
+        Self { weights: self.weights.clone(), bias: self.bias.iter().map(|bias| bias + shift).collect() }
+    }
+}
+
 impl Subnet {
     /// A net that has learned nothing, with He's random weights: to try out what comes after training.
     pub fn random(space: &Space, arch: &Arch, seed: u64) -> Self {

@@ -94,7 +94,7 @@ pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], 
             let word = &mut ring.words
                 [c / 4 * ring.quad_words + (half / 4 * 4 + c % 4) * 2 * ring.rows + 2 * slot + half % 4 / 2];
             let value = u32::from(i16::from(value) as u16);
-            *word = if half % 2 == 0 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
+            *word = if half.is_multiple_of(2) { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
         }
     }
 }
@@ -120,7 +120,7 @@ fn window_sum(
     (0..kernel).fold(weights.channels[channel].bias, |sum, slot| {
         let tap = |i: usize| taps[row(slot) * kernel + i] as i8;
         let word = |j: usize| words[j / 2 * 8 * rows + 2 * slot + j % 2];
-        if half % 2 == 0 {
+        if half.is_multiple_of(2) {
             let sum = (0..last).fold(sum, |sum, j| smlad(word(half / 2 + j), pair(tap(2 * j), tap(2 * j + 1)), sum));
             smlad(word(half / 2 + last) & 0xFFFF, pair(tap(kernel - 1), 0), sum)
         } else {

@@ -131,7 +131,7 @@ mod tests {
             let (fan_in, activation) = (values.len(), target.activation);
             let Convolution { output, channels, taps } = Convolution::new(&affine, &input.into(), target);
             let layer = Linear { inputs: fan_in as u16, outputs: channels.len() as u16, activation };
-            let quant = Quant { input_zero: input.zero, output_zero: output.zero, residual: 0 };
+            let quant = Quant { input_zero: input.zero, output_zero: output.zero, hidden_zeros: [0; 2], residual: 0 };
             let mut packed = vec![0; taps.len()];
             runtime::pack(&taps, channels.len(), fan_in, &mut packed);
             let weights = Weights { channels: &channels, taps: &packed };

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
-use runtime::{Activation, HIDDEN_ZERO};
+use runtime::{Activation, Block, HIDDEN_ZERO, Layer};
 
 use crate::dataset::Images;
 use crate::float::FloatNet;
 use crate::model::Scale;
 use crate::onnx::map_names;
+use crate::quantise::swish;
 use crate::subnet::Subnet;
 
 /// The values of a map that int8 distinguishes. Zero is among them.
@@ -40,14 +41,60 @@ impl Range {
     }
 }
 
-/// The range of each map of [`map_names`], layer by layer, over all images: where rounding and clipping together cost
-/// the least squared error.
+/// A map whose range is asked for.
+struct Map {
+    /// In the subnet's file.
+    name: String,
+    /// Smaller values make no difference to what follows.
+    floor: f32,
+}
+
+impl Map {
+    fn new(name: String) -> Self {
+        Self { name, floor: f32::NEG_INFINITY }
+    }
+}
+
+/// The maps that int8 has, in the order in which it is made: [`map_names`], before each that follows h-swish what h-swish
+/// reads, and behind a block's filtered map, where it squeezes and excites, its mean, the squeezed vector and the map
+/// times its factors.
+fn maps(subnet: &Subnet) -> Vec<Map> {
+    let mut maps = vec![];
+    for ((layer, _), mut names) in subnet.layers.iter().zip(map_names(subnet)) {
+        let output = names.pop().expect("a layer has an output");
+        let activated = |maps: &mut Vec<Map>, name: String, activation: Activation| {
+            if activation == Activation::HSwish {
+                maps.push(Map { name: format!("{name}.linear"), floor: swish::FLOOR });
+            }
+            maps.push(Map::new(name));
+        };
+        match layer {
+            Layer::Block(Block { activation, squeeze, .. }) => {
+                names.into_iter().for_each(|name| activated(&mut maps, name, *activation));
+                if *squeeze != 0 {
+                    maps.extend(["pooled", "squeezed", "scaled"].map(|part| Map::new(format!("{output}.{part}"))));
+                }
+                maps.push(Map::new(output));
+            }
+            Layer::Conv(conv) => activated(&mut maps, output, conv.activation),
+            Layer::Linear(linear) => activated(&mut maps, output, linear.activation),
+            Layer::Pool(_) | Layer::Depthwise(_) => maps.push(Map::new(output)),
+        }
+    }
+    maps
+}
+
+/// The range of each map that int8 has, in the order in which [`super::Net`] asks for them, over all images: where
+/// rounding and clipping together cost the least squared error.
 pub(super) fn ranges(subnet: &Subnet, images: &Images) -> Result<Vec<Range>> {
-    let names = map_names(subnet).concat();
+    let maps = maps(subnet);
+    let names: Vec<String> = maps.iter().map(|map| map.name.clone()).collect();
+    let floors: Vec<f32> = maps.iter().map(|map| map.floor).collect();
     let net = FloatNet::with_results(subnet, &names)?;
     let extremes = over_images(
         &net,
         images,
+        &floors,
         vec![Range::EMPTY; names.len()],
         |range, values| {
             let fold = |f: fn(f32, f32) -> f32| values.iter().copied().fold(0.0, f);
@@ -59,20 +106,25 @@ pub(super) fn ranges(subnet: &Subnet, images: &Images) -> Result<Vec<Range>> {
         ensure!((high - low).is_finite(), "the map {name} overflows in float");
     }
     let empty = extremes.into_iter().map(Histogram::new).collect();
-    let histograms = over_images(&net, images, empty, Histogram::add, |histogram, other| histogram.join(&other))?;
+    let histograms =
+        over_images(&net, images, &floors, empty, Histogram::add, |histogram, other| histogram.join(&other))?;
     Ok(histograms.iter().map(|histogram| histogram.least_error()).collect())
 }
 
-/// Shows each image's maps to a copy of `empty`, and joins the copies.
+/// Shows each image's maps, raised to their floors, to a copy of `empty`, and joins the copies.
 fn over_images<T: Clone + Send + Sync>(
     net: &FloatNet,
     images: &Images,
+    floors: &[f32],
     empty: Vec<T>,
     see: impl Fn(&mut T, &[f32]) + Sync,
     join: impl Fn(&mut T, T) + Sync,
 ) -> Result<Vec<T>> {
     let see_image = |mut maps: Vec<T>, i: usize| {
-        net.run(images.image(i), |map, values| see(&mut maps[map], values))?;
+        net.run(images.image(i), |map, values| {
+            let raised: Vec<f32> = values.iter().map(|value| value.max(floors[map])).collect();
+            see(&mut maps[map], &raised);
+        })?;
         Ok(maps)
     };
     let join = |mut maps: Vec<T>, others: Vec<T>| {

@@ -438,9 +438,18 @@ ofa_multiply:
         bne     .Lmultiply_group
 
 .Lmultiply_rest:
-        ldr     r8, [sp, #REST]
-        cmp     r8, #0
-        beq     .Lmultiply_next_channels
+        ldr     r0, [sp, #REST]
+        cbnz    r0, .Lmultiply_rest_group
+.Lmultiply_next_channels:
+        ldr     r0, [sp, #COUNT]
+        subs    r0, #1
+        str     r0, [sp, #COUNT]
+        bne.w   .Lmultiply_channels
+        add     sp, #FRAME
+        vpop    {s16-s31}
+        pop     {r4-r11, pc}
+
+.Lmultiply_rest_group:
         ldr     r12, [sp, #RESIDUAL]
         adr.w   r8, .Lmultiply_narrow_rest + 1
         cmp     r12, #0
@@ -459,15 +468,7 @@ ofa_multiply:
         strh    r1, [r11, r12]
         beq     .Lmultiply_next_channels
         strh    r2, [r11, r12, lsl #1]
-
-.Lmultiply_next_channels:
-        ldr     r0, [sp, #COUNT]
-        subs    r0, #1
-        str     r0, [sp, #COUNT]
-        bne.w   .Lmultiply_channels
-        add     sp, #FRAME
-        vpop    {s16-s31}
-        pop     {r4-r11, pc}
+        b       .Lmultiply_next_channels
 
         @ One pixel of a residual block: the input at r11 is added before the one rounding. r12: its multiplier.
         .macro  ADD_PIXEL a, b

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use clap::Args;
+use trainer::board::Board;
 use trainer::compile::{Report, Settings, compile};
 use trainer::dataset::Dataset;
 use trainer::files;
+use trainer::model::{arena_bytes, flash_bytes};
 use trainer::subnet::Subnet;
 use trainer::table::LatencyTable;
 
@@ -29,6 +31,9 @@ pub struct Cmd {
     /// From `ofa measure`: the report then has each layer's latency.
     #[arg(long)]
     table: Option<PathBuf>,
+    /// A folder of boards/ that the net must fit; with --table, so must the code and the variables beside it.
+    #[arg(long)]
+    board: Option<String>,
     /// Which training images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -41,9 +46,13 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         ensure!(self.calibration > 0, "--calibration 0 leaves no images to find the ranges with");
         let subnet = Subnet::load(&self.subnet)?;
+        let board = self.board.as_deref().map(Board::load).transpose()?;
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
             .widened(subnet.layers[0].0.input().channels);
         let table = self.table.map(|path| LatencyTable::load_for(&path, &subnet.header.space, "SPACE")).transpose()?;
+        if let Some(board) = &board {
+            check_fit(&subnet, board, table.as_ref())?;
+        }
         files::check_writable(&self.out.join("report.json"))?;
         let settings = Settings { calibration_images: self.calibration, seed: self.seed, table: table.as_ref() };
         let compilation = compile(&subnet, &dataset, &settings)?;
@@ -57,6 +66,45 @@ impl Cmd {
         Ok(writeln!(std::io::stdout(), "{text}")?)
     }
 }
+
+/// Before anything is quantised: what the planner places and what the weights take are known from the layers.
+fn check_fit(subnet: &Subnet, board: &Board, table: Option<&LatencyTable>) -> Result<()> {
+    if let Some(table) = table {
+        let measured = &table.provenance.board;
+        ensure!(*measured == board.name, "the table was measured on {measured}, not on {}", board.name);
+    }
+    let layers: Vec<_> = subnet.layers.iter().map(|(layer, _)| *layer).collect();
+    let cost = table.and_then(|table| table.firmware);
+    let (code, variables) = cost.map_or((0, 0), |cost| (cost.code_bytes, cost.static_bytes));
+    let memories = [
+        ("SRAM", arena_bytes(&layers) + variables, board.ram_bytes),
+        ("flash", flash_bytes(&layers) + code, board.flash_bytes),
+    ];
+    let missed: Vec<_> = memories
+        .into_iter()
+        .filter_map(|(memory, needed, there)| {
+            let missing = needed.checked_sub(there as usize).filter(|&missing| missing > 0)?;
+            Some(format!("{memory} by {missing} bytes ({needed} of {there})"))
+        })
+        .collect();
+    if missed.is_empty() { Ok(()) } else { Err(Error::new(Misses { board: board.name.clone(), memories: missed })) }
+}
+
+/// A net that its board has no room for.
+#[derive(Debug)]
+pub struct Misses {
+    board: String,
+    /// Which, and by how much.
+    memories: Vec<String>,
+}
+
+impl std::fmt::Display for Misses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the net misses {}'s {}", self.board, self.memories.join(" and "))
+    }
+}
+
+impl std::error::Error for Misses {}
 
 fn as_text(report: &Report) -> String {
     let latency = report.latency.as_ref();

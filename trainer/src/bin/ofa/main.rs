@@ -97,5 +97,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(if error.is::<Infeasible>() { 1 } else { 2 })
+    ExitCode::from(if error.is::<Infeasible>() || error.is::<compile::Misses>() { 1 } else { 2 })
 }

@@ -1,0 +1,289 @@
+//! Blocks with tables or squeeze-and-excite, from the same parts as any: matrices and a filter over a ring of rows.
+//!
+//! ```text
+//!   h-swish              input row ─ expand, table ─▶ ring of k rows ─ depthwise, table ─▶ part of a row ─ project
+//!   squeeze-and-excite   … part of a row ─▶ Σ of each channel ─ mean, squeeze, excite ─▶ a factor for each channel
+//!                        part of a row, once more ─ × factor ─ project
+//! ```
+//!
+//! The factors need the whole map, and only then can a row be projected. Either the filtered map is stored meanwhile,
+//! or it is made a second time, which [`Block::recomputes`] decides.
+
+use crate::layer::Block;
+use crate::memory::bytes;
+use crate::plan::{Place, SEGMENT, segment, tile_bytes};
+use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
+use crate::scalar::{Arithmetic, Scalar};
+use crate::stream::{Event, Fused, Kernels, Matrix, in_order, windows};
+use crate::weights::Table;
+
+/// A block with what follows its convolutions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct General<'a> {
+    pub fused: Fused<'a>,
+    /// Of expand and depthwise.
+    pub tables: [Option<Table<'a>>; 2],
+    pub attention: Option<Attention<'a>>,
+}
+
+/// Squeeze-and-excite.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attention<'a> {
+    pub squeeze: Matrix<'a>,
+    pub excite: Matrix<'a>,
+    pub mean: Channel,
+    pub factor: Factor,
+}
+
+/// How the excited vector multiplies the filtered map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factor {
+    multiplier: i32,
+    zero: i8,
+}
+
+impl Factor {
+    pub const fn new(channel: Channel, quant: &Quant, block: &Block) -> Self {
+        Self { multiplier: channel.multiplier, zero: quant.hidden(block.activation)[1].map }
+    }
+
+    /// A value of the map times the excited value of its channel.
+    #[inline(always)]
+    pub fn times(&self, value: i8, excited: i8) -> i8 {
+        let product = (i32::from(value) - i32::from(self.zero)) * (i32::from(excited) - i32::from(HIDDEN_ZERO));
+        narrow(i64::from(product) * i64::from(self.multiplier), self.zero)
+    }
+}
+
+impl Attention<'_> {
+    /// The mean of a channel of that many pixels.
+    #[inline(always)]
+    pub fn mean(&self, sum: i32, pixels: usize) -> i8 {
+        narrow(self.mean.mean(sum.wrapping_add(self.mean.bias), pixels.ilog2()), HIDDEN_ZERO)
+    }
+}
+
+/// Words of each part of the scratch memory.
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    /// As many expanded rows as the kernel has.
+    ring: usize,
+    /// Part of a row of the filtered map.
+    filtered: usize,
+    /// What a matrix multiplies.
+    tile: usize,
+    /// Of each channel.
+    sums: usize,
+    /// The mean of each channel, then its excited value.
+    excited: usize,
+    /// The squeezed vector.
+    squeezed: usize,
+}
+
+impl Block {
+    /// Whether tables or squeeze-and-excite make it more than three convolutions.
+    pub(crate) const fn is_general(&self) -> bool {
+        self.squeeze != 0 || self.activation.table_taps() != 0
+    }
+
+    /// Whether its expanding and depthwise convolutions run twice, once for the mean of squeeze-and-excite and once for
+    /// the output. The other way stores the filtered map in between, and is taken wherever that at most doubles what
+    /// the block needs else: its input and its scratch memory.
+    pub const fn recomputes(&self) -> bool {
+        self.squeeze != 0 && self.depthwise_map().len() > self.input.len() + self.words().bytes()
+    }
+
+    /// Bytes of the scratch memory of such a block.
+    pub(crate) const fn general_bytes(&self) -> usize {
+        let stored = if self.squeeze == 0 || self.recomputes() { 0 } else { self.depthwise_map().len() };
+        self.words().bytes() + stored.div_ceil(4) * 4
+    }
+
+    const fn words(&self) -> Words {
+        let (expanded, squeeze) = (self.expanded as usize, self.squeeze as usize);
+        let pixels = segment(self.output().width);
+        let mut tile = tile_bytes(pixels, expanded);
+        if self.expands() {
+            let pixels = if (self.input.width as usize) < SEGMENT { self.input.width as usize } else { SEGMENT };
+            let expand = tile_bytes(pixels, self.input.channels as usize);
+            tile = if tile < expand { expand } else { tile };
+        }
+        let excite = tile_bytes(1, squeeze);
+        Words {
+            ring: (self.kernel as usize * self.expanded_map().row()).div_ceil(4),
+            filtered: (pixels * expanded).div_ceil(4),
+            tile: (if tile < excite { excite } else { tile }) / 4,
+            sums: if squeeze == 0 { 0 } else { expanded },
+            excited: if squeeze == 0 { 0 } else { expanded.div_ceil(4) },
+            squeezed: squeeze.div_ceil(4),
+        }
+    }
+}
+
+impl Words {
+    const fn bytes(&self) -> usize {
+        (self.ring + self.filtered + self.tile + self.sums + self.excited + self.squeezed) * 4
+    }
+}
+
+/// The scratch memory's parts.
+struct Memory<'m> {
+    ring: &'m mut [i8],
+    filtered: &'m mut [i8],
+    tile: &'m mut [u32],
+    sums: &'m mut [u32],
+    excited: &'m mut [i8],
+    squeezed: &'m mut [i8],
+    /// The filtered map, where it is stored.
+    map: &'m mut [i8],
+}
+
+impl<'m> Memory<'m> {
+    fn new(block: &Block, scratch: &'m mut [u32]) -> Self {
+        let words = block.words();
+        let (ring, rest) = scratch.split_at_mut(words.ring);
+        let (filtered, rest) = rest.split_at_mut(words.filtered);
+        let (tile, rest) = rest.split_at_mut(words.tile);
+        let (sums, rest) = rest.split_at_mut(words.sums);
+        let (excited, rest) = rest.split_at_mut(words.excited);
+        let (squeezed, map) = rest.split_at_mut(words.squeezed);
+        Self {
+            ring: bytes(ring),
+            filtered: bytes(filtered),
+            tile,
+            sums,
+            excited: &mut bytes(excited)[..if block.squeeze == 0 { 0 } else { block.expanded.into() }],
+            squeezed: &mut bytes(squeezed)[..block.squeeze.into()],
+            map: bytes(map),
+        }
+    }
+}
+
+/// Runs the block.
+pub(crate) fn run<K: Kernels>(
+    general: &General<'_>,
+    block: &Block,
+    place: &Place,
+    maps: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let mut memory = Memory::new(block, scratch);
+    let project = Project { matrix: &general.fused.project, block, place };
+    let Some(attention) = &general.attention else {
+        return pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
+            project.run::<K>(maps, at, &memory.filtered[..count * project.matrix.depth], memory.tile);
+        });
+    };
+    let (depth, row) = (project.matrix.depth, block.depthwise_map().row());
+    memory.sums.fill(0);
+    pass::<K>(general, block, place, maps, &mut memory, |_, (y, x), memory, count| {
+        let filtered = &memory.filtered[..count * depth];
+        for pixel in filtered.chunks_exact(depth) {
+            let sums = memory.sums.iter_mut().zip(pixel);
+            sums.for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
+        }
+        if !block.recomputes() {
+            memory.map[y * row + x * depth..][..filtered.len()].copy_from_slice(filtered);
+        }
+    });
+    attention.excite::<K>(block.depthwise_map().len() / depth, &mut memory);
+    if block.recomputes() {
+        pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
+            let filtered = &mut memory.filtered[..count * depth];
+            attention.factor.scale(filtered, memory.excited);
+            project.run::<K>(maps, at, filtered, memory.tile);
+        });
+        return;
+    }
+    let (rows, width) = (usize::from(block.output().height), usize::from(block.output().width));
+    in_order(rows, place.descending, |y| {
+        for x in (0..width).step_by(segment(block.output().width)) {
+            let count = segment(block.output().width).min(width - x);
+            let filtered = &mut memory.map[y * row + x * depth..][..count * depth];
+            attention.factor.scale(filtered, memory.excited);
+            project.run::<K>(maps, (y, x), filtered, memory.tile);
+        }
+    });
+}
+
+/// Makes the filtered map and shows it part by part: `each(maps, (y, x), memory, count)`, with `count` pixels of row `y`
+/// from `x` on in `memory.filtered`.
+fn pass<K: Kernels>(
+    general: &General<'_>,
+    block: &Block,
+    place: &Place,
+    maps: &mut [i8],
+    memory: &mut Memory<'_>,
+    mut each: impl FnMut(&mut [i8], (usize, usize), &mut Memory<'_>, usize),
+) {
+    let General { fused: Fused { expand, filter, .. }, tables: [expand_table, filter_table], .. } = general;
+    let channels = usize::from(block.expanded);
+    let (input, output) = (block.input, block.output());
+    let (window, rows) = ((filter.kernel, filter.stride), (usize::from(input.height), usize::from(output.height)));
+    windows(window, rows.0, rows.1, place.descending, |event| match event {
+        Event::Take { row: None, .. } => {}
+        Event::Take { slot, row: Some(row) } => {
+            let row = &maps[place.input + row * input.row()..][..input.row()];
+            let slot = &mut memory.ring[slot * filter.row()..][..filter.row()];
+            let Some(expand) = expand else { return slot.copy_from_slice(row) };
+            for (pixels, expanded) in row.chunks(SEGMENT * expand.depth).zip(slot.chunks_mut(SEGMENT * channels)) {
+                K::load(expand.depth, pixels, memory.tile);
+                K::multiply(expand, pixels.len() / expand.depth, expanded, memory.tile);
+            }
+            if let Some(table) = expand_table {
+                table.map(slot);
+            }
+        }
+        Event::Give { row: y } => {
+            for x in (0..filter.output_width).step_by(segment(output.width)) {
+                let count = segment(output.width).min(filter.output_width - x);
+                let filtered = &mut memory.filtered[..count * channels];
+                Scalar::apply(filter, (y, x), count, memory.ring, channels, filtered);
+                if let Some(table) = filter_table {
+                    table.map(filtered);
+                }
+                each(maps, (y, x), memory, count);
+            }
+        }
+    });
+}
+
+impl Attention<'_> {
+    /// From the sums to the excited vector.
+    fn excite<K: Kernels>(&self, pixels: usize, memory: &mut Memory<'_>) {
+        for (mean, &sum) in memory.excited.iter_mut().zip(&*memory.sums) {
+            *mean = self.mean(sum as i32, pixels);
+        }
+        K::load(self.squeeze.depth, memory.excited, memory.tile);
+        K::multiply(&self.squeeze, 1, memory.squeezed, memory.tile);
+        K::load(self.excite.depth, memory.squeezed, memory.tile);
+        K::multiply(&self.excite, 1, memory.excited, memory.tile);
+    }
+}
+
+impl Factor {
+    /// Pixels times the excited vector.
+    fn scale(&self, pixels: &mut [i8], excited: &[i8]) {
+        for pixel in pixels.chunks_exact_mut(excited.len()) {
+            pixel.iter_mut().zip(excited).for_each(|(value, &excited)| *value = self.times(*value, excited));
+        }
+    }
+}
+
+/// The projecting convolution and where its output goes.
+struct Project<'p> {
+    matrix: &'p Matrix<'p>,
+    block: &'p Block,
+    place: &'p Place,
+}
+
+impl Project<'_> {
+    /// The output of some pixels of the filtered map, from (y, x) on.
+    fn run<K: Kernels>(&self, maps: &mut [i8], (y, x): (usize, usize), filtered: &[i8], tile: &mut [u32]) {
+        let (output, channels) = (self.block.output(), usize::from(self.block.channels));
+        let count = filtered.len() / self.matrix.depth;
+        let output = &mut maps[self.place.output + y * output.row() + x * channels..][..count * channels];
+        K::load(self.matrix.depth, filtered, tile);
+        K::multiply(self.matrix, count, output, tile);
+    }
+}
