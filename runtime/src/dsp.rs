@@ -5,6 +5,7 @@
 //!               tile × two channels at a time: eight sums in registers, two products an instruction
 //!   depthwise   row ─ widen ─▶ ring: four values of a row side by side, then the next channel's, then the next four
 //!               ring × taps: four outputs at once
+//!               a narrow ring stays int8; four channels of it are widened for each output row
 //! ```
 //!
 //! What runs on the core is in `cortex_m`, with assembly; `portable` has a twin of each of its functions, so that
@@ -15,7 +16,9 @@
 mod arch;
 mod filter;
 mod matrix;
+mod narrow;
 
+use crate::held::Held;
 use crate::memory::bytes;
 use crate::plan::{Place, SEGMENT, segment};
 use crate::quant::Channel;
@@ -45,12 +48,18 @@ impl Kernels for Dsp {
 
     fn begin(fused: &Fused<'_>, scratch: &mut [u32]) {
         if let Some(rows) = Rows::new(&fused.filter) {
+            if fused.held == Held::Narrow {
+                return narrow::begin(&rows, scratch);
+            }
             rows.ring(&mut scratch[..rows.ring_words()]).begin(fused.filter.padding);
         }
     }
 
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
         let Some(rows) = Rows::new(&fused.filter) else { return Scalar::take(fused, slot, row, scratch) };
+        if fused.held == Held::Narrow {
+            return narrow::take(fused, &rows, slot, row, scratch);
+        }
         let (ring, rest) = scratch.split_at_mut(rows.ring_words());
         let mut ring = rows.ring(ring);
         match (row, &fused.expand) {
@@ -81,6 +90,9 @@ impl Kernels for Dsp {
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
         let filter = &fused.filter;
         let Some(rows) = Rows::new(filter) else { return Scalar::give(fused, y, output, scratch) };
+        if fused.held == Held::Narrow {
+            return narrow::give(fused, &rows, y, output, scratch);
+        }
         let (ring, tile) = scratch.split_at_mut(rows.ring_words());
         let channels = fused.project.weights.channels.len();
         let segment = segment(filter.output_width as u16);

@@ -26,6 +26,7 @@ extern crate std;
 #[cfg(any(ofa_dsp, test))]
 mod dsp;
 mod general;
+mod held;
 mod layer;
 mod memory;
 mod model;
@@ -42,6 +43,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod whole;
 
 pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape, TABLE_TAPS};
 pub use memory::{Arena, bytes};

@@ -17,7 +17,8 @@
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Block, Conv, Layer, Shape};
+use crate::held::Held;
+use crate::layer::{Block, Conv, Depthwise, Layer};
 use crate::quant::Quant;
 
 /// Pixels that a 1×1 convolution takes at a time.
@@ -81,6 +82,8 @@ enum Reads {
     Window { kernel: u8, stride: u8 },
     /// All.
     All,
+    /// Nothing: it has taken all before it writes.
+    Taken,
 }
 
 impl Reads {
@@ -88,6 +91,7 @@ impl Reads {
     const fn needed(self, height: usize, y: usize, descending: bool) -> (usize, usize) {
         let (kernel, stride, own) = match self {
             Reads::All => return (0, height),
+            Reads::Taken => return if descending { (0, 0) } else { (height, height) },
             Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
             Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
         };
@@ -115,6 +119,7 @@ impl Layer {
         match *self {
             Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
             Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
+            Self::Block(block) if !block.is_general() && matches!(block.held(), Held::Whole) => Reads::Taken,
             Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
             Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
         }
@@ -177,23 +182,8 @@ impl Layer {
                 }
             }
             Self::Block(block) if block.is_general() => block.general_bytes(),
-            Self::Block(block) => {
-                let ring = ring_bytes(block.output(), block.expanded, block.kernel, block.stride);
-                let expand = if block.expands() {
-                    let pixels = min(block.input.width as usize, SEGMENT);
-                    words(block.expanded_map().row()) * 4 + tile_bytes(pixels, block.input.channels as usize)
-                } else {
-                    0
-                };
-                let project = tile_bytes(segment(block.output().width), block.expanded as usize);
-                ring + max(expand, project)
-            }
-            Self::Depthwise(depthwise) => {
-                let width = depthwise.output().width;
-                let rows = plane_rows(depthwise.stride);
-                let plane = quads(width, depthwise.kernel, depthwise.stride) * 32 * rows;
-                plane + (width as usize).next_multiple_of(4) * 4
-            }
+            Self::Block(block) => block.held_bytes(),
+            Self::Depthwise(depthwise) => depthwise.plane_bytes(),
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),
         }
@@ -220,6 +210,24 @@ impl Layer {
     pub const fn arena_bytes(&self) -> usize {
         let output = if self.in_place() { 0 } else { words(self.lead_descending()) * 4 };
         words(max(self.input().len(), output + self.output().len())) * 4 + self.scratch_bytes()
+    }
+}
+
+impl Depthwise {
+    /// Bytes of four channels, widened, and of a row of their output.
+    pub(crate) const fn plane_bytes(&self) -> usize {
+        let width = self.output().width;
+        let plane = quads(width, self.kernel, self.stride) * 32 * plane_rows(self.stride);
+        plane + (width as usize).next_multiple_of(4) * 4
+    }
+
+    /// Whether the output may take the input's place. Four channels at a time are widened band by band, so what a band
+    /// writes, up to three pixels behind its last row, must lie before what the next one reads.
+    pub(crate) const fn may_overwrite(&self) -> bool {
+        let (output, stride) = (self.output(), self.stride as usize);
+        let band = plane_band(self.kernel as usize, stride);
+        let next = (band * stride).saturating_sub(self.kernel as usize / 2) * self.input.width as usize;
+        output.height as usize <= band || band * output.width as usize + 3 <= next
     }
 }
 
@@ -277,20 +285,20 @@ pub(crate) const fn plane_rows(stride: u8) -> usize {
     if stride == 1 { 24 } else { 15 }
 }
 
-/// As many rows as the kernel has, widened to int16.
-const fn ring_bytes(output: Shape, channels: u16, kernel: u8, stride: u8) -> usize {
-    (channels as usize).next_multiple_of(4) * quads(output.width, kernel, stride) * kernel as usize * 8
+/// Output rows that those make.
+pub(crate) const fn plane_band(kernel: usize, stride: usize) -> usize {
+    (plane_rows(stride as u8) - kernel) / stride + 1
 }
 
-const fn words(bytes: usize) -> usize {
+pub(crate) const fn words(bytes: usize) -> usize {
     bytes.div_ceil(4)
 }
 
-const fn max(a: usize, b: usize) -> usize {
+pub(crate) const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
-const fn min(a: usize, b: usize) -> usize {
+pub(crate) const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 

@@ -6,12 +6,14 @@
 //! ```
 
 use crate::general::{self, Attention, Factor, General};
+use crate::held::Held;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
 use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
 use crate::weights::Weights;
+use crate::whole;
 
 /// A matrix of taps with what follows its sums.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,8 @@ pub(crate) struct Fused<'a> {
     pub expand: Option<Matrix<'a>>,
     pub filter: Filter<'a>,
     pub project: Matrix<'a>,
+    /// How the expanded map lies in the scratch memory.
+    pub held: Held,
 }
 
 /// The kernels of one kind of core. `scratch` is what [`Layer::scratch_bytes`] counts, to be used as the kernels like;
@@ -226,9 +230,12 @@ fn block<K: Kernels>(
         residual: block.residual.then(|| Residual::new(quant)),
         ..Matrix::new(weights, Activation::None, quant.output(Activation::None))
     };
-    let fused = Fused { expand, filter, project };
+    let fused = Fused { expand, filter, project, held: block.held() };
     if block.is_general() {
         return general::run::<K>(&General { fused, tables, attention }, block, place, maps, scratch);
+    }
+    if fused.held == Held::Whole {
+        return whole::run::<K>(&fused, block, place, maps, scratch);
     }
     let window = (filter.kernel, filter.stride);
     K::begin(&fused, scratch);

@@ -11,7 +11,7 @@ use crate::board::Board;
 use crate::dataset::Images;
 use crate::firmware::{self, Binary};
 use crate::measure::{Settings, measure_layers};
-use crate::model::Compiled;
+use crate::model::{Compiled, unfused_bytes};
 use crate::run::run;
 use crate::table::{Entry, Outcome};
 
@@ -182,7 +182,7 @@ pub fn net(board: &Board, model: &Compiled, seed: u64, done: &(dyn Fn() + Sync))
         sum_of_layers: layers.iter().filter_map(|layer| entry(layer).ticks()).map(u64::from).sum(),
         macs: layers.iter().map(Layer::macs).sum(),
         arena_bytes: model.net()?.arena_bytes(),
-        unfused_bytes: layers.iter().map(Layer::unfused_bytes).max().unwrap_or(0),
+        unfused_bytes: unfused_bytes(&layers),
         exact: report.logits_equal_host,
     })
 }

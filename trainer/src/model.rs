@@ -184,6 +184,12 @@ pub fn arena_bytes(layers: &[Layer]) -> usize {
     runtime::arena_bytes(&steps)
 }
 
+/// Bytes that would be alive at once if these layers ran one convolution after the other, each reading one whole map and
+/// writing another: what [`arena_bytes`] is compared with.
+pub fn unfused_bytes(layers: &[Layer]) -> usize {
+    layers.iter().map(Layer::unfused_bytes).max().unwrap_or(0)
+}
+
 /// Puts an image where the net reads it: each pixel less 128.
 fn place(image: &[u8], net: &Net, arena: &mut [i8]) -> Result<()> {
     ensure!(image.len() == net.input().len(), "the net reads {}, the image has {} values", net.input(), image.len());

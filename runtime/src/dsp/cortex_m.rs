@@ -335,7 +335,7 @@ struct FilterJob {
 
 pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
     let Filter { kernel, stride, weights, zero, .. } = *part.filter;
-    let Part { ring, quad_words, first, quads, groups, turn, .. } = *part;
+    let Part { ring, quad_words, first, quads, chunk, groups, turn, .. } = *part;
     let filter = match (kernel, stride) {
         (3, 1) => ofa_filter_3_1,
         (3, _) => ofa_filter_3_2,
@@ -348,8 +348,10 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
         return;
     }
     let fours = ((4 * groups - 1) * stride + kernel).div_ceil(4);
-    assert!(ring.len() >= (quads - 1) * quad_words + fours * 8 * kernel && tile.len() >= 8 * quads * groups);
-    assert!(turn < kernel && quad_words >= 8 * kernel);
+    assert!(
+        ring.len() >= (quads - 1) * quad_words + fours * 8 * kernel && tile.len() >= 8 * (chunk * (groups - 1) + quads)
+    );
+    assert!(quads <= chunk && turn < kernel && quad_words >= 8 * kernel);
     let (channels, taps) = (&weights.channels[4 * first..], &weights.taps[4 * first * kernel * kernel..]);
     assert!(channels.len() >= 4 * quads && taps.len() >= 4 * quads * kernel * kernel);
     let job = FilterJob {
@@ -357,7 +359,7 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
         taps: taps.as_ptr(),
         channels: channels.as_ptr(),
         tile: tile.as_mut_ptr(),
-        skip: 32 * quads - 16,
+        skip: 32 * chunk - 16,
         groups,
         quads,
         next: 4 * quad_words - 32 * kernel,
@@ -365,7 +367,8 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
         turn,
     };
     // SAFETY: it reads the values that the outputs' windows touch, counted above, `kernel²` taps and one channel for
-    // each channel, and writes halves of 4 × groups words of each pair of channels, 8 × quads words for a group.
+    // each channel, and writes halves of 4 words of each pair of channels for a group; from one group to the next it
+    // is 8 × chunk words.
     unsafe { filter(&job) };
 }
 

@@ -12,13 +12,13 @@
 use super::arch::{self, pair};
 use super::matrix::{self, CHUNK_PAIRS};
 use crate::memory::bytes;
-use crate::plan::{Place, plane_rows, quads};
+use crate::plan::{Place, plane_band, plane_rows, quads};
 use crate::stream::Filter;
 
 /// The ring of a filter that has code of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a> {
-    filter: &'a Filter<'a>,
+    pub filter: &'a Filter<'a>,
     quads: usize,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Words of four channels.
-    fn quad_words(&self) -> usize {
+    pub fn quad_words(&self) -> usize {
         self.quads * 8 * self.filter.kernel
     }
 
@@ -118,8 +118,7 @@ impl<'a> Rows<'a> {
 
     /// `count` outputs of row `y` from `x` on, a multiple of 4, of all channels into a tile.
     pub fn apply(&self, y: usize, x: usize, count: usize, ring: &[u32], tile: &mut [u32]) {
-        let Filter { kernel, stride, weights, .. } = *self.filter;
-        let (depth, groups) = (weights.channels.len(), count.div_ceil(4));
+        let Filter { kernel, stride, .. } = *self.filter;
         for first in (0..self.channel_quads()).step_by(CHUNK_QUADS) {
             let quads = (self.channel_quads() - first).min(CHUNK_QUADS);
             let part = Part {
@@ -128,25 +127,20 @@ impl<'a> Rows<'a> {
                 quad_words: self.quad_words(),
                 first,
                 quads,
-                groups,
+                chunk: quads,
+                groups: count.div_ceil(4),
                 turn: y * stride % kernel,
             };
-            if count > 1 {
-                arch::filter(&part, &mut tile[matrix::at(groups, depth, 0, 2 * first)..]);
-                continue;
-            }
-            let mut group = [0; 8 * CHUNK_QUADS];
-            arch::filter(&part, &mut group);
-            let pairs = group[..8 * quads].chunks_exact(4).zip(&mut tile[2 * first..]);
-            pairs.for_each(|(pixels, pair)| *pair = pixels[0]);
+            part.run(count, tile);
         }
     }
 }
 
 /// Quads of channels whose outputs lie in one chunk of a tile.
-const CHUNK_QUADS: usize = CHUNK_PAIRS / 2;
+pub(super) const CHUNK_QUADS: usize = CHUNK_PAIRS / 2;
 
-/// A part of a row's outputs: `groups` of four pixels, `quads` of four channels from quad `first` on.
+/// A part of a row's outputs: `groups` of four pixels, `quads` of four channels from quad `first` on, all in one chunk of
+/// a tile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
     pub filter: &'a Filter<'a>,
@@ -156,9 +150,25 @@ pub(crate) struct Part<'a> {
     pub quad_words: usize,
     pub first: usize,
     pub quads: usize,
+    /// Quads of the chunk of the tile that they lie in.
+    pub chunk: usize,
     pub groups: usize,
     /// The slot in which windows begin.
     pub turn: usize,
+}
+
+impl Part<'_> {
+    /// Its `count` outputs into a tile. That of a single pixel is no chunk of groups.
+    pub fn run(&self, count: usize, tile: &mut [u32]) {
+        if count > 1 {
+            let depth = self.filter.weights.channels.len();
+            return arch::filter(self, &mut tile[matrix::at(self.groups, depth, 0, 2 * self.first)..]);
+        }
+        let mut group = [0; 8 * CHUNK_QUADS];
+        arch::filter(&Self { chunk: self.quads, ..*self }, &mut group);
+        let pairs = group[..8 * self.quads].chunks_exact(4).zip(&mut tile[2 * self.first..]);
+        pairs.for_each(|(pixels, pair)| *pair = pixels[0]);
+    }
 }
 
 /// Whole channels, four at a time.
@@ -193,7 +203,7 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
     let line = &mut bytes(line)[..4 * output_width.next_multiple_of(4)];
     let mut ring = Ring { words, rows, quad_words };
     ring.begin(padding);
-    let band = (rows - kernel) / stride + 1;
+    let band = plane_band(kernel, stride);
     let spilled = (output_width.next_multiple_of(4) - output_width).div_ceil(output_width);
     let row_bytes = output_width * channels;
     for first in (0..channels).step_by(4) {

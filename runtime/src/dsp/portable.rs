@@ -140,7 +140,7 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
         let row = |slot: usize| (slot + kernel - part.turn) % kernel;
         let sum = window_sum(part.filter, channel, words, i % 4, kernel, row);
         let value = u32::from(i16::from(narrow(weights.channels[channel].scaled(sum), zero)) as u16);
-        let word = &mut tile[(group * 2 * part.quads + 2 * quad + c % 2) * 4 + i % 4];
+        let word = &mut tile[(group * 2 * part.chunk + 2 * quad + c % 2) * 4 + i % 4];
         *word = if c < 2 { *word & 0xFFFF_0000 | value } else { *word & 0xFFFF | value << 16 };
     }
 }

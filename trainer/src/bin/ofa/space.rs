@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use runtime::Layer;
 use serde_json::json;
-use trainer::model::arena_bytes;
+use trainer::model::{arena_bytes, unfused_bytes};
 use trainer::space::{Arch, Space};
 
 /// Look at a search space.
@@ -32,6 +32,7 @@ struct Cost {
     macs: u64,
     parameters: usize,
     sram_bytes: usize,
+    unfused_sram_bytes: usize,
 }
 
 impl Cmd {
@@ -49,13 +50,20 @@ fn cost(space: &Space, arch: &Arch) -> Cost {
         macs: layers.iter().map(Layer::macs).sum(),
         parameters: layers.iter().map(Layer::parameters).sum(),
         sram_bytes: arena_bytes(&layers),
+        unfused_sram_bytes: unfused_bytes(&layers),
     }
 }
 
 fn as_json(space: &Space) -> String {
     let cost = |arch: &Arch| {
-        let Cost { macs, parameters, sram_bytes } = cost(space, arch);
-        json!({ "arch": arch, "macs": macs, "parameters": parameters, "sram_bytes": sram_bytes })
+        let Cost { macs, parameters, sram_bytes, unfused_sram_bytes } = cost(space, arch);
+        json!({
+            "arch": arch,
+            "macs": macs,
+            "parameters": parameters,
+            "sram_bytes": sram_bytes,
+            "unfused_sram_bytes": unfused_sram_bytes,
+        })
     };
     let value = json!({
         "name": space.name,
@@ -105,9 +113,10 @@ fn as_text(space: &Space) -> String {
     };
     lines.push(format!("  subnets   {subnets}, of {} distinct layers", space.distinct_layers().len()));
     for (name, arch) in [("smallest", space.smallest()), ("largest", space.largest())] {
-        let Cost { macs, parameters, sram_bytes } = cost(space, &arch);
+        let Cost { macs, parameters, sram_bytes, unfused_sram_bytes } = cost(space, &arch);
         lines.push(format!(
-            "  {name:9} {:.2} MMAC, {parameters} parameters, {sram_bytes} bytes of peak SRAM",
+            "  {name:9} {:.2} MMAC, {parameters} parameters, {sram_bytes} bytes of peak SRAM \
+             ({unfused_sram_bytes} layer by layer)",
             macs as f64 / 1e6
         ));
     }

@@ -1,0 +1,91 @@
+//! How a block holds its expanded map, which is by far its largest.
+//!
+//! ```text
+//!   wide     a ring of k rows, int16 with padding: each row is widened once                        the fastest
+//!   narrow   a ring of k rows, int8: four channels at a time are widened again for each output row
+//!   whole    all rows, int8: small maps, on which k rows with padding are more than all without
+//! ```
+//!
+//! Kernels that compute on int8 hold it as planned too, but what they do is the same.
+
+use crate::layer::{Block, Depthwise, Shape};
+use crate::plan::{SEGMENT, max, min, quads, segment, tile_bytes, words};
+
+/// How a block holds its expanded map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    Wide,
+    Narrow,
+    Whole,
+}
+
+/// Pixels that a matrix of a block takes at a time whose map is held whole: few, as there the tile is what needs the
+/// most memory.
+pub(crate) const TOGETHER: usize = 8;
+
+impl Block {
+    /// The one of the two fast ways that needs less memory, or the narrow ring where that saves a third of it: input
+    /// and scratch memory together.
+    pub(crate) const fn held(&self) -> Held {
+        let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
+        let (fast, bytes) = match self.whole_bytes() {
+            Some(whole) if whole < wide => (Held::Whole, whole),
+            _ => (Held::Wide, wide),
+        };
+        let input = self.input.len();
+        if 3 * (input + narrow) <= 2 * (input + bytes) { Held::Narrow } else { fast }
+    }
+
+    /// Bytes of the scratch memory of a block without tables and squeeze-and-excite.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        match (self.held(), self.whole_bytes()) {
+            (Held::Whole, Some(whole)) => whole,
+            (Held::Narrow, _) => self.narrow_bytes(),
+            _ => self.wide_bytes(),
+        }
+    }
+
+    /// The ring, and beside it an expanded row or the tiles of one of the two matrices.
+    const fn wide_bytes(&self) -> usize {
+        let ring = (self.expanded as usize).next_multiple_of(4) * self.quads() * self.kernel as usize * 8;
+        let row = if self.expands() { words(self.expanded_map().row()) * 4 } else { 0 };
+        let project = tile_bytes(segment(self.output().width), self.expanded as usize);
+        ring + max(row + self.expand_tile(), project)
+    }
+
+    /// The ring, four channels of it widened, and the tile of one of the two matrices: for project that of a whole row.
+    const fn narrow_bytes(&self) -> usize {
+        let width = self.output().width;
+        let tiles = (width as usize).div_ceil(segment(width)) * tile_bytes(segment(width), self.expanded as usize);
+        let kernel = self.kernel as usize;
+        let ring = words(kernel * self.expanded_map().row()) * 4;
+        ring + self.quads() * kernel * 32 + max(self.expand_tile(), tiles)
+    }
+
+    /// The map, and beside it what one of the three convolutions needs. `None` where the depthwise output cannot take
+    /// its input's place.
+    const fn whole_bytes(&self) -> Option<usize> {
+        let Self { kernel, stride, activation, .. } = *self;
+        let depthwise = Depthwise { input: self.expanded_map(), kernel, stride, activation };
+        if !self.expands() || !depthwise.may_overwrite() {
+            return None;
+        }
+        let expand = tile_bytes(min(pixels(self.input), TOGETHER), self.input.channels as usize);
+        let project = tile_bytes(min(pixels(self.output()), TOGETHER), self.expanded as usize);
+        Some(words(depthwise.input.len()) * 4 + max(max(expand, project), depthwise.plane_bytes()))
+    }
+
+    /// Bytes of a tile of the expanding matrix, for a row.
+    const fn expand_tile(&self) -> usize {
+        let pixels = min(self.input.width as usize, SEGMENT);
+        if self.expands() { tile_bytes(pixels, self.input.channels as usize) } else { 0 }
+    }
+
+    const fn quads(&self) -> usize {
+        quads(self.output().width, self.kernel, self.stride)
+    }
+}
+
+const fn pixels(map: Shape) -> usize {
+    map.height as usize * map.width as usize
+}
