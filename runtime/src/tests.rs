@@ -438,13 +438,8 @@ fn linears() -> impl Strategy<Value = Layer> {
         .prop_map(|(inputs, outputs, activation)| Layer::Linear(Linear { inputs, outputs, activation }))
 }
 
-/// How many layers: more by the variable OFA_CASES.
-fn cases() -> u32 {
-    std::env::var("OFA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2048)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2048)))]
 
     #[test]
     fn layers_are_their_formulas(problem in layers().prop_flat_map(problem)) {
@@ -474,6 +469,96 @@ proptest! {
         let expected = layers.flat_map(|(i, layer)| [(Moment::Before, i, layer), (Moment::After, i, layer)]);
         prop_assert_eq!(seen, expected.collect::<Vec<_>>());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(512)))]
+
+    #[test]
+    fn whole_nets_are_their_layers(problems in chains().prop_flat_map(|net| net.into_iter().map(problem).collect::<Vec<_>>())) {
+        check_net(&problems);
+    }
+}
+
+/// `OFA_CASES`, or the usual number.
+fn cases(usual: u32) -> u32 {
+    match std::env::var("OFA_CASES") {
+        Ok(cases) => cases.parse().expect("OFA_CASES is a number"),
+        Err(_) => usual,
+    }
+}
+
+/// Layers of which each reads what the one before it writes.
+fn chains() -> impl Strategy<Value = Vec<Layer>> {
+    let part = (0..5_u8, kernels(), 1_u8..3, 1_u16..20, prop_oneof![Just(0_u16), 1_u16..24]);
+    (shapes(1..9), prop::collection::vec(part, 3..9), any::<bool>()).prop_map(|(mut input, parts, classifies)| {
+        let mut layers = vec![];
+        for (kind, kernel, stride, channels, expanded) in parts {
+            let residual = kind == 0;
+            let layer = match kind {
+                0..3 => Layer::Block(Block {
+                    input,
+                    expanded: if expanded == 0 { input.channels } else { expanded },
+                    kernel,
+                    stride: if residual { 1 } else { stride },
+                    squeeze: 0,
+                    channels: if residual { input.channels } else { channels },
+                    residual,
+                    activation: Activation::Relu6,
+                }),
+                3 => Layer::Conv(Conv { input, channels, kernel, stride, activation: Activation::Relu }),
+                _ => Layer::Depthwise(Depthwise { input, kernel, stride, activation: Activation::None }),
+            };
+            input = layer.output();
+            layers.push(layer);
+        }
+        if classifies {
+            layers.push(Layer::Pool(Pool { input }));
+            let activation = Activation::None;
+            layers.push(Layer::Linear(Linear { inputs: input.channels, outputs: 10, activation }));
+        }
+        layers
+    })
+}
+
+/// Every kind of kernels, in an arena of exactly the planned size, against one layer after the other.
+fn check_net(problems: &[Problem]) {
+    let steps: Vec<Step> = problems.iter().map(|problem| problem.step).collect();
+    let channels: Vec<Channel> = problems.iter().flat_map(|problem| problem.channels.clone()).collect();
+    let taps: Vec<u8> = problems.iter().flat_map(Problem::packed).collect();
+    let net = Net::new(&steps, &channels, &taps).expect("each layer reads what the one before it writes");
+    let image = &problems[0].input;
+    let expected = problems.iter().fold(image.clone(), |input, problem| Problem { input, ..problem.clone() }.output());
+    for poison in [0, -86] {
+        compare("scalar", false, &whole::<Scalar>(&net, image, poison), &expected);
+        compare("dsp", false, &whole::<Dsp>(&net, image, poison), &expected);
+        #[cfg(ofa_vectors)]
+        compare("simd", false, &whole::<Simd>(&net, image, poison), &expected);
+    }
+}
+
+fn whole<K: Kernels>(net: &Net<'_>, image: &[i8], poison: i8) -> Vec<i8> {
+    let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); net.arena_bytes() / 4];
+    memory::bytes(&mut arena)[..image.len()].copy_from_slice(image);
+    net.run_on::<K>(&mut arena).to_vec()
+}
+
+#[test]
+fn the_widest_row_has_windows_to_its_end() {
+    let layer = Layer::Depthwise(Depthwise {
+        input: Shape::new(1, u16::MAX, 1),
+        kernel: 15,
+        stride: 1,
+        activation: Activation::None,
+    });
+    let problem = Problem {
+        step: Step { layer, quant: Quant { input_zero: 3, output_zero: -5, residual: 0, hidden_zeros: [0; 2] } },
+        channels: vec![Channel { bias: 100, multiplier: 1 << 20 }],
+        taps: (0..layer.taps()).map(|i| (i * 37) as u8).collect(),
+        input: (0..layer.input().len()).map(|i| (i * 11) as i8).collect(),
+    };
+    assert!(problem.output() == problem.formula());
+    problem.check();
 }
 
 fn layers() -> impl Strategy<Value = Layer> {
