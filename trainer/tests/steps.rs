@@ -235,12 +235,20 @@ fn what_cannot_be_compiled_is_refused_and_leaves_nothing() {
     lab.dataset(3);
     lab.refused("compile subnet.onnx --data . --out model", &["4 classes, the dataset has 1 and 3"]);
     assert!(!lab.path("model/report.json").exists() && !lab.path("model/weights.bin").exists());
+}
 
-    lab.dataset(4);
+#[test]
+fn a_net_of_h_swish_and_squeeze_and_excite_is_close_to_float() {
+    let lab = Lab::new();
     let mut space = lab.space.clone();
-    space.stages.0[0].activation = Activation::HSwish;
+    for stage in &mut space.stages.0 {
+        (stage.activation, stage.squeeze) = (Activation::HSwish, true);
+    }
     Subnet::random(&space, &space.largest(), 1).save(&lab.path("swish.onnx")).unwrap();
-    lab.refused("compile swish.onnx --data . --out model", &["no integer kernel", "h-swish"]);
+    lab.done("compile swish.onnx --data . --calibration 40 --out model");
+    for layer in lab.json("model/report.json")["layers"].as_array().unwrap() {
+        assert!(layer["snr_db"].as_f64() > Some(15.0), "{layer}");
+    }
 }
 
 #[test]
