@@ -48,7 +48,7 @@ pub struct Compilation {
 /// Quantises a subnet, judges it on the test images and writes the report.
 ///
 /// # Errors
-/// If the dataset is not one for this net, a layer has no integer kernel, or the latency table lacks a layer.
+/// If the dataset is not one for this net, or the latency table lacks a layer.
 pub fn compile(subnet: &Subnet, dataset: &Dataset, settings: &Settings) -> Result<Compilation> {
     let (image, classes) = (subnet.layers[0].0.input(), subnet.layers[subnet.layers.len() - 1].0.output().len());
     ensure!(

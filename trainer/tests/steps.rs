@@ -238,6 +238,20 @@ fn what_cannot_be_compiled_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn a_net_of_h_swish_and_squeeze_and_excite_is_close_to_float() {
+    let lab = Lab::new();
+    let mut space = lab.space.clone();
+    for stage in &mut space.stages.0 {
+        (stage.activation, stage.squeeze) = (Activation::HSwish, true);
+    }
+    Subnet::random(&space, &space.largest(), 1).save(&lab.path("swish.onnx")).unwrap();
+    lab.done("compile swish.onnx --data . --calibration 40 --out model");
+    for layer in lab.json("model/report.json")["layers"].as_array().unwrap() {
+        assert!(layer["snr_db"].as_f64() > Some(15.0), "{layer}");
+    }
+}
+
+#[test]
 fn a_write_that_fails_halfway_leaves_no_report() {
     let lab = Lab::new();
     lab.done("compile subnet.onnx --data . --calibration 8 --out model");

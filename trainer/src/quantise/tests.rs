@@ -52,8 +52,7 @@ fn int8_scores_are_close_to_float_scores() {
             let (side, channels) = (arch.resolution, space.input.channels.0);
             let compiled = quantise(&subnet, &images(side, channels, 32, seed)).unwrap();
             let correlation = correlation(&subnet, &compiled, &images(side, channels, 32, seed + 100));
-            std::println!("{} {seed}: {correlation}", space.name);
-            // Factors near 0 or 1 that random weights make are coarser than those of trained nets.
+            // Its layers are as close to float as those of the others, but its scores differ less between images.
             let least = if space.name == "squeeze" { 0.92 } else { 0.97 };
             assert!(correlation > least, "{} {seed}: {correlation}", space.name);
         }
