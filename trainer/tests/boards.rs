@@ -301,6 +301,56 @@ fn a_net_that_misses_the_board_is_a_build_error_in_bytes() {
     assert!(!error.contains('\n'), "{error}");
 }
 
+/// The static library, its header and the example in C: compiled by Arm's GCC, run in QEMU, the same scores.
+#[test]
+fn the_example_in_c_computes_what_this_host_computes() {
+    need_qemu!();
+    let gcc = "arm-none-eabi-gcc";
+    let newlib = Command::new(gcc).arg("-print-file-name=rdimon.specs").output();
+    if !newlib.is_ok_and(|output| output.stdout.starts_with(b"/")) {
+        // Past the test runner, which keeps what a passing test prints to itself.
+        let packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi";
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {gcc} with newlib is missing; apt-get install {packages}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let space = fashion();
+    let net = any_net(&space, &space.smallest(), &small_net());
+    let model = folder.path().join("model");
+    net.save(&model).unwrap();
+    let source = trainer::board::root().join("runtime/c").canonicalize().unwrap();
+    let target = folder.path().join("target");
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(Command::new("cargo")
+        .current_dir(&source)
+        .args(["build", "--release", "--locked", "--quiet", "--target", "thumbv7em-none-eabihf"])
+        .env("OFA_MODEL", &model)
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS"));
+    let elf = folder.path().join("example.elf");
+    run(Command::new(gcc)
+        .current_dir(&source)
+        .args(["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-O2"])
+        .args(["-Wall", "-Wextra", "-Werror", "-I."])
+        .arg(format!("-DARENA_BYTES={}", net.net().unwrap().arena_bytes()))
+        .args(["example/main.c", "example/start.c"])
+        .arg(target.join("thumbv7em-none-eabihf/release/libofa.a"))
+        .args(["--specs=rdimon.specs", "-Wl,--gc-sections", "-T", "example/mps2-an386.ld", "-o"])
+        .arg(&elf));
+    let printed = run(Command::new("qemu-system-arm")
+        .args(["-machine", BOARD, "-display", "none", "-monitor", "none", "-serial", "none"])
+        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
+        .arg(&elf));
+    let scores: Vec<i8> = printed.lines().map(|line| line.parse().unwrap()).collect();
+    // The example's image, as pixels.
+    let image: Vec<u8> = (0..13 * 13).map(|i| (37 * i + 11) as u8 ^ 0x80).collect();
+    assert_eq!(scores, net.scores(&image).unwrap());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_board_that_breaks_down_is_reported_with_its_last_words() {
