@@ -20,6 +20,7 @@ mod narrow;
 
 use crate::held::Held;
 use crate::memory::bytes;
+use crate::parts::{part_mut, split_mut};
 use crate::plan::{Place, SEGMENT, segment};
 use crate::quant::Channel;
 use crate::scalar::Scalar;
@@ -32,7 +33,7 @@ pub(crate) enum Dsp {}
 
 impl Kernels for Dsp {
     fn load(depth: usize, pixels: &[i8], scratch: &mut [u32]) {
-        match pixels.len() / depth {
+        match pixels.len() / depth.max(1) {
             1 => matrix::load_vector(depth / 4 * 4, pixels, scratch),
             _ => matrix::load(depth, pixels, scratch),
         }
@@ -51,7 +52,7 @@ impl Kernels for Dsp {
             if fused.held == Held::Narrow {
                 return narrow::begin(&rows, scratch);
             }
-            rows.ring(&mut scratch[..rows.ring_words()]).begin(fused.filter.padding);
+            rows.ring(part_mut(scratch, 0, rows.ring_words())).begin(fused.filter.padding);
         }
     }
 
@@ -60,28 +61,24 @@ impl Kernels for Dsp {
         if fused.held == Held::Narrow {
             return narrow::take(fused, &rows, slot, row, scratch);
         }
-        let (ring, rest) = scratch.split_at_mut(rows.ring_words());
+        let (ring, rest) = split_mut(scratch, rows.ring_words());
         let mut ring = rows.ring(ring);
         match (row, &fused.expand) {
             (None, _) => ring.pad(slot, fused.filter.padding),
             (Some(row), None) => arch::fill(&rows.source(row), slot, &mut ring),
             (Some(row), Some(expand)) if fused.filter.width.is_multiple_of(4) => {
-                for (part, pixels) in row.chunks(SEGMENT * expand.depth).enumerate() {
-                    Self::load(expand.depth, pixels, rest);
-                    let count = pixels.len() / expand.depth;
+                let depth = expand.depth.max(1);
+                for (part, pixels) in row.chunks((SEGMENT * depth).max(1)).enumerate() {
+                    Self::load(depth, pixels, rest);
+                    let count = pixels.len() / depth;
                     arch::expand(expand, part * SEGMENT, count, rest, slot, &mut ring);
                 }
             }
             // The last group of four pixels would overwrite padding.
             (Some(row), Some(expand)) => {
-                let channels = fused.filter.weights.channels.len();
-                let (expanded, tile) = rest.split_at_mut((fused.filter.width * channels).div_ceil(4));
-                let expanded = &mut bytes(expanded)[..fused.filter.width * channels];
-                let parts = row.chunks(SEGMENT * expand.depth).zip(expanded.chunks_mut(SEGMENT * channels));
-                for (pixels, expanded) in parts {
-                    Self::load(expand.depth, pixels, tile);
-                    matrix::multiply(expand, pixels.len() / expand.depth, expanded, tile);
-                }
+                let (expanded, tile) = split_mut(rest, fused.filter.row().div_ceil(4));
+                let expanded = part_mut(bytes(expanded), 0, fused.filter.row());
+                Self::product(expand, SEGMENT, row, expanded, tile);
                 arch::fill(&rows.source(expanded), slot, &mut ring);
             }
         }
@@ -93,13 +90,13 @@ impl Kernels for Dsp {
         if fused.held == Held::Narrow {
             return narrow::give(fused, &rows, y, output, scratch);
         }
-        let (ring, tile) = scratch.split_at_mut(rows.ring_words());
+        let (ring, tile) = split_mut(scratch, rows.ring_words());
         let channels = fused.project.weights.channels.len();
         let segment = segment(filter.output_width as u16);
         for x in (0..filter.output_width).step_by(segment) {
             let count = segment.min(filter.output_width - x);
             rows.apply(y, x, count, ring, tile);
-            matrix::multiply(&fused.project, count, &mut output[x * channels..][..count * channels], tile);
+            matrix::multiply(&fused.project, count, part_mut(output, x * channels, count * channels), tile);
         }
     }
 

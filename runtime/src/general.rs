@@ -11,6 +11,7 @@
 
 use crate::layer::Block;
 use crate::memory::bytes;
+use crate::parts::{copy, part, part_mut, split_mut};
 use crate::plan::{Place, SEGMENT, segment, tile_bytes};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
 use crate::scalar::{Arithmetic, Scalar};
@@ -59,7 +60,7 @@ impl Attention<'_> {
     /// The mean of a channel of that many pixels.
     #[inline(always)]
     pub fn mean(&self, sum: i32, pixels: usize) -> i8 {
-        narrow(self.mean.mean(sum.wrapping_add(self.mean.bias), pixels.ilog2()), HIDDEN_ZERO)
+        narrow(self.mean.mean(sum.wrapping_add(self.mean.bias), pixels.max(1).ilog2()), HIDDEN_ZERO)
     }
 }
 
@@ -141,19 +142,19 @@ struct Memory<'m> {
 impl<'m> Memory<'m> {
     fn new(block: &Block, scratch: &'m mut [u32]) -> Self {
         let words = block.words();
-        let (ring, rest) = scratch.split_at_mut(words.ring);
-        let (filtered, rest) = rest.split_at_mut(words.filtered);
-        let (tile, rest) = rest.split_at_mut(words.tile);
-        let (sums, rest) = rest.split_at_mut(words.sums);
-        let (excited, rest) = rest.split_at_mut(words.excited);
-        let (squeezed, map) = rest.split_at_mut(words.squeezed);
+        let (ring, rest) = split_mut(scratch, words.ring);
+        let (filtered, rest) = split_mut(rest, words.filtered);
+        let (tile, rest) = split_mut(rest, words.tile);
+        let (sums, rest) = split_mut(rest, words.sums);
+        let (excited, rest) = split_mut(rest, words.excited);
+        let (squeezed, map) = split_mut(rest, words.squeezed);
         Self {
             ring: bytes(ring),
             filtered: bytes(filtered),
             tile,
             sums,
-            excited: &mut bytes(excited)[..if block.squeeze == 0 { 0 } else { block.expanded.into() }],
-            squeezed: &mut bytes(squeezed)[..block.squeeze.into()],
+            excited: part_mut(bytes(excited), 0, if block.squeeze == 0 { 0 } else { block.expanded.into() }),
+            squeezed: part_mut(bytes(squeezed), 0, block.squeeze.into()),
             map: bytes(map),
         }
     }
@@ -171,25 +172,25 @@ pub(crate) fn run<K: Kernels>(
     let project = Project { matrix: &general.fused.project, block, place };
     let Some(attention) = &general.attention else {
         return pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            project.run::<K>(maps, at, &memory.filtered[..count * project.matrix.depth], memory.tile);
+            project.run::<K>(maps, at, part(memory.filtered, 0, count * project.matrix.depth), memory.tile);
         });
     };
     let (depth, row) = (project.matrix.depth, block.depthwise_map().row());
     memory.sums.fill(0);
     pass::<K>(general, block, place, maps, &mut memory, |_, (y, x), memory, count| {
-        let filtered = &memory.filtered[..count * depth];
-        for pixel in filtered.chunks_exact(depth) {
+        let filtered = part(memory.filtered, 0, count * depth);
+        for pixel in filtered.chunks_exact(depth.max(1)) {
             let sums = memory.sums.iter_mut().zip(pixel);
             sums.for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
         }
         if !block.recomputes() {
-            memory.map[y * row + x * depth..][..filtered.len()].copy_from_slice(filtered);
+            copy(filtered, part_mut(memory.map, y * row + x * depth, filtered.len()));
         }
     });
-    attention.excite::<K>(block.depthwise_map().len() / depth, &mut memory);
+    attention.excite::<K>(block.depthwise_map().len() / depth.max(1), &mut memory);
     if block.recomputes() {
         pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            let filtered = &mut memory.filtered[..count * depth];
+            let filtered = part_mut(memory.filtered, 0, count * depth);
             attention.factor.scale(filtered, memory.excited);
             project.run::<K>(maps, at, filtered, memory.tile);
         });
@@ -199,7 +200,7 @@ pub(crate) fn run<K: Kernels>(
     in_order(rows, place.descending, |y| {
         for x in (0..width).step_by(segment(block.output().width)) {
             let count = segment(block.output().width).min(width - x);
-            let filtered = &mut memory.map[y * row + x * depth..][..count * depth];
+            let filtered = part_mut(memory.map, y * row + x * depth, count * depth);
             attention.factor.scale(filtered, memory.excited);
             project.run::<K>(maps, (y, x), filtered, memory.tile);
         }
@@ -217,19 +218,16 @@ fn pass<K: Kernels>(
     mut each: impl FnMut(&mut [i8], (usize, usize), &mut Memory<'_>, usize),
 ) {
     let General { fused: Fused { expand, filter, .. }, tables: [expand_table, filter_table], .. } = general;
-    let channels = usize::from(block.expanded);
+    let channels = usize::from(block.expanded).max(1);
     let (input, output) = (block.input, block.output());
     let (window, rows) = ((filter.kernel, filter.stride), (usize::from(input.height), usize::from(output.height)));
     windows(window, rows.0, rows.1, place.descending, |event| match event {
         Event::Take { row: None, .. } => {}
         Event::Take { slot, row: Some(row) } => {
-            let row = &maps[place.input + row * input.row()..][..input.row()];
-            let slot = &mut memory.ring[slot * filter.row()..][..filter.row()];
-            let Some(expand) = expand else { return slot.copy_from_slice(row) };
-            for (pixels, expanded) in row.chunks(SEGMENT * expand.depth).zip(slot.chunks_mut(SEGMENT * channels)) {
-                K::load(expand.depth, pixels, memory.tile);
-                K::multiply(expand, pixels.len() / expand.depth, expanded, memory.tile);
-            }
+            let row = part(maps, place.input + row * input.row(), input.row());
+            let slot = part_mut(memory.ring, slot * filter.row(), filter.row());
+            let Some(expand) = expand else { return copy(row, slot) };
+            K::product(expand, SEGMENT, row, slot, memory.tile);
             if let Some(table) = expand_table {
                 table.map(slot);
             }
@@ -237,7 +235,7 @@ fn pass<K: Kernels>(
         Event::Give { row: y } => {
             for x in (0..filter.output_width).step_by(segment(output.width)) {
                 let count = segment(output.width).min(filter.output_width - x);
-                let filtered = &mut memory.filtered[..count * channels];
+                let filtered = part_mut(memory.filtered, 0, count * channels);
                 Scalar::apply(filter, (y, x), count, memory.ring, channels, filtered);
                 if let Some(table) = filter_table {
                     table.map(filtered);
@@ -264,7 +262,7 @@ impl Attention<'_> {
 impl Factor {
     /// Pixels times the excited vector.
     fn scale(&self, pixels: &mut [i8], excited: &[i8]) {
-        for pixel in pixels.chunks_exact_mut(excited.len()) {
+        for pixel in pixels.chunks_exact_mut(excited.len().max(1)) {
             pixel.iter_mut().zip(excited).for_each(|(value, &excited)| *value = self.times(*value, excited));
         }
     }
@@ -281,8 +279,8 @@ impl Project<'_> {
     /// The output of some pixels of the filtered map, from (y, x) on.
     fn run<K: Kernels>(&self, maps: &mut [i8], (y, x): (usize, usize), filtered: &[i8], tile: &mut [u32]) {
         let (output, channels) = (self.block.output(), usize::from(self.block.channels));
-        let count = filtered.len() / self.matrix.depth;
-        let output = &mut maps[self.place.output + y * output.row() + x * channels..][..count * channels];
+        let count = filtered.len() / self.matrix.depth.max(1);
+        let output = part_mut(maps, self.place.output + y * output.row() + x * channels, count * channels);
         K::load(self.matrix.depth, filtered, tile);
         K::multiply(self.matrix, count, output, tile);
     }

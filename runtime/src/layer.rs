@@ -40,10 +40,13 @@ impl Shape {
         self.width as usize * self.channels as usize
     }
 
-    /// The map after a window of any odd size moves over this one in steps of `stride`, with half a window of padding.
+    /// The map after a window of any odd size moves over this one in steps of `stride`, 1 or 2, with half a window of
+    /// padding.
     pub(crate) const fn strided(self, stride: u8, channels: u16) -> Self {
-        let stride = stride as u16;
-        Self::new(self.height.div_ceil(stride), self.width.div_ceil(stride), channels)
+        match stride {
+            2 => Self::new(self.height.div_ceil(2), self.width.div_ceil(2), channels),
+            _ => Self::new(self.height, self.width, channels),
+        }
     }
 }
 

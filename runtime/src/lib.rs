@@ -31,6 +31,7 @@ mod layer;
 mod memory;
 mod model;
 mod order;
+mod parts;
 mod plan;
 mod prediction;
 mod quant;

@@ -2,6 +2,7 @@
 
 use crate::layer::{Layer, Shape};
 use crate::memory::{Arena, bytes};
+use crate::parts::{copy, part, part_mut};
 use crate::plan::{Place, Step, arena_bytes};
 use crate::quant::Channel;
 use crate::stream::{Kernels, run};
@@ -13,6 +14,7 @@ pub struct Net<'a> {
     steps: &'a [Step],
     channels: &'a [Channel],
     taps: &'a [u8],
+    arena_bytes: usize,
 }
 
 impl<'a> Net<'a> {
@@ -43,7 +45,7 @@ impl<'a> Net<'a> {
         if channels_needed != channels.len() || taps_needed != taps.len() {
             return Err("the weights are not as many as the layers need");
         }
-        Ok(Self { steps, channels, taps })
+        Ok(Self { steps, channels, taps, arena_bytes: arena_bytes(steps) })
     }
 
     /// Its layers.
@@ -58,31 +60,35 @@ impl<'a> Net<'a> {
 
     /// How many scores it writes.
     pub const fn classes(&self) -> usize {
-        self.steps[self.steps.len() - 1].layer.output().len()
+        match self.steps.last() {
+            Some(step) => step.layer.output().len(),
+            None => 0,
+        }
     }
 
     /// Bytes of the arena that it runs in.
     pub const fn arena_bytes(&self) -> usize {
-        arena_bytes(self.steps)
+        self.arena_bytes
     }
 
-    /// Runs it on the image that lies at the arena's start, and returns the scores, which lie in the arena too.
-    ///
-    /// # Panics
-    /// If the arena is shorter than [`Net::arena_bytes`].
+    /// Runs it on the image that lies at the arena's start, and returns the scores, which lie in the arena too: none, if
+    /// the arena is shorter than [`Net::arena_bytes`].
     pub fn run<'m>(&self, arena: &'m mut [u32]) -> &'m [i8] {
         self.run_on::<Native>(arena)
     }
 
     /// The same; `each` is told before and after each layer, which of them it is.
-    ///
-    /// # Panics
-    /// If the arena is shorter than [`Net::arena_bytes`].
     pub fn run_with<'m>(&self, arena: &'m mut [u32], each: impl FnMut(Moment, usize, &Layer)) -> &'m [i8] {
+        if arena.len() < self.arena_bytes / 4 {
+            return &[];
+        }
         self.run_from::<Native>(0, 0, arena, each)
     }
 
     pub(crate) fn run_on<'m, K: Kernels>(&self, arena: &'m mut [u32]) -> &'m [i8] {
+        if arena.len() < self.arena_bytes / 4 {
+            return &[];
+        }
         self.run_from::<K>(0, 0, arena, |_, _, _| ())
     }
 
@@ -106,7 +112,7 @@ impl<'a> Net<'a> {
             each(Moment::After, i, &step.layer);
             at = place.output;
         }
-        &bytes(arena)[at..][..self.classes()]
+        part(bytes(arena), at, self.classes())
     }
 
     pub(crate) const fn weights(&self) -> Weights<'a> {
@@ -166,7 +172,7 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
 
     /// Scores of an image, one for each class, higher is likelier.
     pub fn infer<'a>(&self, arena: &'a mut Arena<ARENA>, image: &[i8; IMAGE]) -> &'a [i8; CLASSES] {
-        arena.bytes()[..IMAGE].copy_from_slice(image);
+        copy(image, part_mut(arena.bytes(), 0, IMAGE));
         self.infer_in_place(arena)
     }
 
@@ -178,19 +184,14 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
         image: &[i8; IMAGE],
         each: impl FnMut(Moment, usize, &Layer),
     ) -> &'a [i8; CLASSES] {
-        arena.bytes()[..IMAGE].copy_from_slice(image);
-        match self.net.run_with(arena.words(), each).first_chunk() {
-            Some(scores) => scores,
-            None => unreachable!("`new` compared the lengths"),
-        }
+        copy(image, part_mut(arena.bytes(), 0, IMAGE));
+        self.net.run_with(arena.words(), each).first_chunk().unwrap_or(const { &[0; CLASSES] })
     }
 
     /// Scores of the image that lies in the arena's first `IMAGE` bytes, which saves its second copy.
     pub fn infer_in_place<'a>(&self, arena: &'a mut Arena<ARENA>) -> &'a [i8; CLASSES] {
-        match self.net.run(arena.words()).first_chunk() {
-            Some(scores) => scores,
-            None => unreachable!("`new` compared the lengths"),
-        }
+        // `new` compared the lengths.
+        self.net.run(arena.words()).first_chunk().unwrap_or(const { &[0; CLASSES] })
     }
 
     /// The same net without its shapes in the type.

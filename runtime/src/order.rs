@@ -26,7 +26,8 @@ pub(crate) struct Order {
 impl Order {
     /// How many inputs lie in fours; the others follow them.
     pub const fn fours(self) -> usize {
-        self.depth / self.row * (self.row / 4 * 4)
+        let row = if self.row == 0 { 1 } else { self.row };
+        self.depth / row * (row / 4 * 4)
     }
 
     /// Position of an input.

@@ -254,13 +254,16 @@ pub(crate) const fn segment(width: u16) -> usize {
 pub(crate) const fn window_parts(conv: &Conv) -> (usize, usize) {
     let width = conv.output().width as usize;
     let segment = part(width, CHUNK);
-    let rows = 48 / width;
+    let rows = 48 / max(width, 1);
     let together = conv.order().depth <= 32 && width.is_multiple_of(4) && rows > 1;
-    (segment, if together { rows } else { 1 })
+    (segment, if together { max(rows, 1) } else { 1 })
 }
 
 const fn part(width: usize, most: usize) -> usize {
-    if width <= most { width } else { width.div_ceil(width.div_ceil(most)).next_multiple_of(4) }
+    if width <= most {
+        return max(width, 1);
+    }
+    max(width.div_ceil(max(width.div_ceil(most), 1)).next_multiple_of(4), 1)
 }
 
 /// Activations widened to pairs of int16, four pixels side by side.
@@ -287,7 +290,8 @@ pub(crate) const fn plane_rows(stride: u8) -> usize {
 
 /// Output rows that those make.
 pub(crate) const fn plane_band(kernel: usize, stride: usize) -> usize {
-    (plane_rows(stride as u8) - kernel) / stride + 1
+    let rows = plane_rows(stride as u8) - kernel;
+    (if stride == 2 { rows / 2 } else { rows }) + 1
 }
 
 pub(crate) const fn words(bytes: usize) -> usize {

@@ -13,14 +13,16 @@ use core::fmt;
 use crate::layer::{Conv, Layer};
 use crate::memory::{Arena, bytes};
 use crate::model::{Native, Net};
+use crate::parts::{copy, part, part_mut, split_mut};
 use crate::plan::{Place, Step, column_bytes, tile_bytes, window_parts};
-use crate::quant::Channel;
+use crate::quant::{Channel, Quant};
 use crate::stream::{Kernels, Matrix, Part, Window};
 
 /// Where the stem's maps lie in the arena.
 #[derive(Clone, Copy, Debug)]
 struct Stem {
     conv: Conv,
+    quant: Quant,
     /// Bytes before its output.
     output: usize,
     /// Bytes before the rows of the image.
@@ -67,7 +69,7 @@ impl Stem {
             input = place.output;
             i += 1;
         }
-        Self { conv, output, rows, scratch, arena }
+        Self { conv, quant: steps[0].quant, output, rows, scratch, arena }
     }
 
     /// Rows between the top of the map that the kernels are shown, and the first row of a window of it.
@@ -146,10 +148,8 @@ impl<'a, const ROW: usize, const CLASSES: usize> Rows<'a, ROW, CLASSES> {
     /// # Errors
     /// [`RowCount::Missing`] if the image is not whole.
     pub fn finish(self) -> Result<&'a [i8; CLASSES], RowCount> {
-        match self.image.finish::<Native>()?.first_chunk() {
-            Some(scores) => Ok(scores),
-            None => unreachable!("`new` compared the lengths"),
-        }
+        // `new` compared the lengths.
+        Ok(self.image.finish::<Native>()?.first_chunk().unwrap_or(const { &[0; CLASSES] }))
     }
 }
 
@@ -219,10 +219,10 @@ impl<'a> Image<'a> {
     /// Keeps a row, `None` for one of padding.
     fn hold(&mut self, row: Option<&[i8]>) {
         let len = self.stem.conv.input.row();
-        let place = &mut bytes(self.arena)[self.stem.rows + self.held * len..][..len];
+        let place = part_mut(bytes(self.arena), self.stem.rows + self.held * len, len);
         match row {
-            Some(row) => place.copy_from_slice(row),
-            None => place.fill(self.net.steps()[0].quant.input_zero),
+            Some(row) => copy(row, place),
+            None => place.fill(self.stem.quant.input_zero),
         }
         self.held += 1;
     }
@@ -239,34 +239,35 @@ impl<'a> Image<'a> {
             self.next += 1;
         }
         let (stride, row) = (usize::from(conv.stride), conv.input.row());
-        let rows = &mut bytes(self.arena)[self.stem.rows..][..kernel * row];
-        rows.copy_within(stride * row.., 0);
+        let rows = part_mut(bytes(self.arena), self.stem.rows, kernel * row);
+        if stride * row <= rows.len() {
+            rows.copy_within(stride * row.., 0);
+        }
         self.held = kernel - stride;
     }
 
     fn give<K: Kernels>(&mut self) {
-        let Stem { conv, output, rows, scratch, .. } = self.stem;
-        let step = &self.net.steps()[0];
-        let mut weights = self.net.weights().take(step.layer.channels(), step.layer.taps());
+        let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
+        let mut weights = self.net.weights();
         let taps = weights.take(conv.channels.into(), conv.matrix_taps());
-        let matrix = Matrix::new(taps, conv.activation, step.quant.output(conv.activation));
+        let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
         let matrix = Matrix { fours: conv.order().fours(), ..matrix };
         let table = weights.take_table(conv.activation);
-        let (maps, scratch) = self.arena.split_at_mut(scratch / 4);
+        let (maps, scratch) = split_mut(self.arena, scratch / 4);
         let maps = bytes(maps);
         let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
         let above = Stem::above(&conv);
         let shown = Conv { input: crate::Shape { height: (above + kernel) as u16, ..conv.input }, ..conv };
-        let window = Window { conv: &shown, padding: step.quant.input_zero };
-        let y = (above + kernel / 2) / stride;
+        let window = Window { conv: &shown, padding: quant.input_zero };
+        let y = (above + kernel / 2) / stride.max(1);
         let (map, channels) = (conv.output(), usize::from(conv.channels));
         let (width, segment) = (usize::from(map.width), window_parts(&conv).0);
         for x in (0..width).step_by(segment) {
             let count = segment.min(width - x);
-            let input = &maps[rows - above * row..][..(above + kernel) * row];
+            let input = part(maps, rows - above * row, (above + kernel) * row);
             K::load_windows(&window, &Part { y, x, count, first: 0, all: count }, input, scratch);
-            let output = &mut maps[output + self.next * map.row() + x * channels..][..count * channels];
+            let output = part_mut(maps, output + self.next * map.row() + x * channels, count * channels);
             K::multiply(&matrix, count, output, scratch);
             if let Some(table) = &table {
                 table.map(output);

@@ -6,6 +6,7 @@ use core::array;
 
 use crate::layer::KERNEL_LIMIT;
 use crate::memory::bytes;
+use crate::parts::{copy, part, part_mut, rest, rest_mut, split, split_mut};
 use crate::plan::{Place, segment};
 use crate::quant::{Channel, narrow};
 use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Part, Window, windows};
@@ -47,18 +48,18 @@ impl Arithmetic for Scalar {
 
 impl<A: Arithmetic> Kernels for A {
     fn load(_: usize, pixels: &[i8], scratch: &mut [u32]) {
-        bytes(scratch)[..pixels.len()].copy_from_slice(pixels);
+        copy(pixels, part_mut(bytes(scratch), 0, pixels.len()));
     }
 
     fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]) {
-        let columns = bytes(scratch).chunks_exact_mut(window.depth()).skip(part.first).take(part.count);
+        let columns = bytes(scratch).chunks_exact_mut(window.depth().max(1)).skip(part.first).take(part.count);
         for (i, column) in columns.enumerate() {
             window.gather(part.y, part.x + i, input, column);
         }
     }
 
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]) {
-        A::multiply(matrix, &bytes(scratch)[..count * matrix.depth], output);
+        A::multiply(matrix, part(bytes(scratch), 0, count * matrix.depth), output);
     }
 
     fn begin(_: &Fused<'_>, _: &mut [u32]) {}
@@ -66,23 +67,23 @@ impl<A: Arithmetic> Kernels for A {
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
         let Some(row) = row else { return };
         let filter = &fused.filter;
-        let slot = &mut bytes(scratch)[slot * filter.row()..][..filter.row()];
+        let slot = part_mut(bytes(scratch), slot * filter.row(), filter.row());
         match &fused.expand {
             Some(expand) => A::multiply(expand, row, slot),
-            None => slot.copy_from_slice(row),
+            None => copy(row, slot),
         }
     }
 
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
         let filter = &fused.filter;
-        let (ring, filtered) = bytes(scratch).split_at_mut(filter.kernel * filter.row());
+        let (ring, filtered) = split_mut(bytes(scratch), filter.kernel * filter.row());
         let (expanded, channels) = (filter.weights.channels.len(), fused.project.weights.channels.len());
         let segment = segment(filter.output_width as u16);
         for x in (0..filter.output_width).step_by(segment) {
             let count = segment.min(filter.output_width - x);
-            let filtered = &mut filtered[..count * expanded];
+            let filtered = part_mut(filtered, 0, count * expanded);
             A::apply(filter, (y, x), count, ring, expanded, filtered);
-            A::multiply(&fused.project, filtered, &mut output[x * channels..][..count * channels]);
+            A::multiply(&fused.project, filtered, part_mut(output, x * channels, count * channels));
         }
     }
 
@@ -95,14 +96,15 @@ impl<A: Arithmetic> Kernels for A {
             let ring = bytes(scratch);
             windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
                 Event::Take { slot, row: Some(row) } => {
-                    let row = &maps[place.input + row * filter.width * channels..][..filter.width * channels];
-                    let pixels = row.chunks_exact(channels).zip(ring[slot * filter.row()..].chunks_exact_mut(lanes));
-                    pixels.for_each(|(pixel, copy)| copy.copy_from_slice(&pixel[first..][..lanes]));
+                    let row = part(maps, place.input + row * filter.width * channels, filter.width * channels);
+                    let slot = part_mut(ring, slot * filter.row(), filter.row());
+                    let pixels = row.chunks_exact(channels.max(1)).zip(slot.chunks_exact_mut(lanes.max(1)));
+                    pixels.for_each(|(pixel, own)| copy(part(pixel, first, lanes), own));
                 }
                 Event::Take { row: None, .. } => {}
                 Event::Give { row } => {
                     let row_start = place.output + row * filter.output_width * channels;
-                    let output = &mut maps[row_start + first..];
+                    let output = rest_mut(maps, row_start + first);
                     A::apply(&filter, (row, 0), filter.output_width, ring, channels, output);
                 }
             });
@@ -110,7 +112,7 @@ impl<A: Arithmetic> Kernels for A {
     }
 
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {
-        let channels = output.len();
+        let channels = output.len().max(1);
         for (c, out) in output.iter_mut().enumerate() {
             let values = input.iter().skip(c).step_by(channels);
             let sum = values.fold(channel.bias, |sum, &value| sum.wrapping_add(i32::from(value)));
@@ -121,17 +123,17 @@ impl<A: Arithmetic> Kernels for A {
 
 /// A matrix times some pixels.
 fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
-    let channels = matrix.weights.channels.len();
-    for (pixel, out) in pixels.chunks_exact(matrix.depth).zip(output.chunks_exact_mut(channels)) {
+    let (depth, channels) = (matrix.depth.max(1), matrix.weights.channels.len().max(1));
+    for (pixel, out) in pixels.chunks_exact(depth).zip(output.chunks_exact_mut(channels)) {
         let (pairs, last) = matrix.weights.channels.as_chunks::<2>();
-        let (pair_taps, last_taps) = matrix.weights.taps.split_at(pairs.len() * 2 * matrix.depth);
+        let (pair_taps, last_taps) = split(matrix.weights.taps, pairs.len() * 2 * depth);
         let (pair_outputs, last_output) = out.as_chunks_mut::<2>();
-        for ((pair, taps), out) in pairs.iter().zip(pair_taps.chunks_exact(2 * matrix.depth)).zip(pair_outputs) {
-            let sums = two_sums([pair[0].bias, pair[1].bias], taps, pixel.split_at(matrix.fours));
+        for ((pair, taps), out) in pairs.iter().zip(pair_taps.chunks_exact((2 * depth).max(1))).zip(pair_outputs) {
+            let sums = two_sums([pair[0].bias, pair[1].bias], taps, split(pixel, matrix.fours));
             *out = array::from_fn(|i| matrix.finish(&pair[i], sums[i], out[i]));
         }
         if let ([channel], [out]) = (last, last_output) {
-            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, pixel.split_at(matrix.fours)), *out);
+            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, split(pixel, matrix.fours)), *out);
         }
     }
 }
@@ -153,7 +155,7 @@ fn mac(sum: i32, tap: u8, value: i8) -> i32 {
 /// Σ tap · value of a pair of outputs, whose taps lie in the order of [`crate::pack`].
 #[inline(always)]
 fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], (fours, rest): (&[i8], &[i8])) -> [i32; 2] {
-    let (four_taps, rest_taps) = taps.split_at(2 * fours.len());
+    let (four_taps, rest_taps) = split(taps, 2 * fours.len());
     for (values, taps) in fours.as_chunks::<4>().0.iter().zip(four_taps.as_chunks::<8>().0) {
         for (i, input) in [0, 2, 1, 3].into_iter().enumerate() {
             a = mac(a, taps[2 * i], values[input]);
@@ -169,7 +171,7 @@ fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], (fours, rest): (&[i8], &[i8])
 
 /// The same of the last of an odd number of outputs.
 pub(crate) fn one_sum(start: i32, taps: &[u8], (fours, rest): (&[i8], &[i8])) -> i32 {
-    let (four_taps, rest_taps) = taps.split_at(fours.len());
+    let (four_taps, rest_taps) = split(taps, fours.len());
     let fours = fours.as_chunks::<4>().0.iter().zip(four_taps.as_chunks::<4>().0);
     let sum = fours.fold(start, |sum, (values, taps)| {
         [0, 2, 1, 3].into_iter().zip(taps).fold(sum, |sum, (input, &tap)| mac(sum, tap, values[input]))
@@ -195,20 +197,20 @@ impl Window<'_> {
             column.fill(self.padding);
         }
         let fours = kernel * depth / 4 * 4;
-        let (in_fours, left) = column.split_at_mut(fours * kernel);
+        let (in_fours, left) = split_mut(column, fours * kernel);
         let start = columns.skipped * depth;
         for i in 0..rows.len {
             let from = ((rows.start + i) * width + columns.start) * depth;
-            let values = &input[from..][..columns.len * depth];
+            let values = part(input, from, columns.len * depth);
             let row = rows.skipped + i;
             let (fours_of, left_of) =
-                (&mut in_fours[row * fours..][..fours], &mut left[row * (kernel * depth - fours)..]);
+                (part_mut(in_fours, row * fours, fours), rest_mut(left, row * (kernel * depth - fours)));
             let inside = fours.saturating_sub(start).min(values.len());
-            let (in_fours, in_left) = values.split_at(inside);
+            let (in_fours, in_left) = split(values, inside);
             if inside > 0 {
-                fours_of[start..][..inside].copy_from_slice(in_fours);
+                copy(in_fours, part_mut(fours_of, start, inside));
             }
-            left_of[(start + inside).saturating_sub(fours)..][..in_left.len()].copy_from_slice(in_left);
+            copy(in_left, part_mut(left_of, (start + inside).saturating_sub(fours), in_left.len()));
         }
     }
 }
@@ -231,33 +233,34 @@ impl Filter<'_> {
         output: &mut [i8],
     ) {
         let kernel = self.kernel;
-        let groups = self.weights.channels.len() / LANES;
+        let groups = (self.weights.channels.len() / LANES).max(1);
         let ring = ring.as_chunks::<LANES>().0;
         let rows = Overlap::new(y, kernel, self.stride, self.height);
-        let mut rest = self.weights;
+        let mut weights = self.weights;
         for group in 0..groups {
-            let own = rest.take(LANES, LANES * kernel * kernel);
+            let own = weights.take(LANES, LANES * kernel * kernel);
+            let Some(channels) = own.channels.first_chunk::<LANES>() else { return };
             let mut taps = [[0; LANES]; MOST_TAPS];
-            for (lane, own) in own.taps.chunks_exact(kernel * kernel).enumerate() {
+            for (lane, own) in (0..LANES).zip(own.taps.chunks_exact((kernel * kernel).max(1))) {
                 own.iter().zip(&mut taps).for_each(|(&tap, taps)| taps[lane] = tap);
             }
-            let start = array::from_fn(|lane| own.channels[lane].bias);
+            let start = channels.map(|channel| channel.bias);
             let padding = [self.padding; LANES];
-            let start = taps[..kernel * kernel].iter().fold(start, |sums, taps| add(sums, taps, &padding, 0));
+            let start = part(&taps, 0, kernel * kernel).iter().fold(start, |sums, taps| add(sums, taps, &padding, 0));
             for i in 0..count {
                 let columns = Overlap::new(x + i, kernel, self.stride, self.width);
                 let mut sums = start;
                 for row in rows.skipped..rows.skipped + rows.len {
-                    let slot = (y * self.stride + row) % kernel;
-                    let taps = &taps[row * kernel + columns.skipped..][..columns.len];
-                    let mut at = (slot * self.width + columns.start) * groups + group;
-                    for taps in taps {
-                        sums = add(sums, taps, &ring[at], self.padding);
-                        at += groups;
+                    let slot = (y * self.stride + row) % kernel.max(1);
+                    let taps = part(&taps, row * kernel + columns.skipped, columns.len);
+                    let values = rest(ring, (slot * self.width + columns.start) * groups + group);
+                    for (taps, values) in taps.iter().zip(values.iter().step_by(groups)) {
+                        sums = add(sums, taps, values, self.padding);
                     }
                 }
-                for (lane, out) in output[i * step + group * LANES..][..LANES].iter_mut().enumerate() {
-                    *out = narrow(own.channels[lane].scaled(sums[lane]), self.zero).max(self.floor);
+                let output = part_mut(output, i * step + group * LANES, LANES);
+                for ((out, channel), sum) in output.iter_mut().zip(channels).zip(sums) {
+                    *out = narrow(channel.scaled(sum), self.zero).max(self.floor);
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::general::{self, Attention, Factor, General};
 use crate::held::Held;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
+use crate::parts::{part, part_mut, rest_mut, split_mut};
 use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
@@ -34,7 +35,7 @@ pub(crate) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// With what follows its sums, but for a table.
     pub fn new(weights: Weights<'a>, activation: Activation, zeros: Zeros) -> Self {
-        let depth = weights.taps.len() / weights.channels.len();
+        let depth = weights.taps.len() / weights.channels.len().max(1);
         let floor = floor(activation, zeros.sums);
         Self { weights, depth, fours: depth / 4 * 4, zero: zeros.sums, floor, residual: None }
     }
@@ -102,6 +103,16 @@ pub(crate) trait Kernels {
     fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]);
     /// The outputs of the `count` pixels that were loaded.
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]);
+    /// A matrix times all pixels of `input`, so many `together`.
+    fn product(matrix: &Matrix<'_>, together: usize, input: &[i8], output: &mut [i8], scratch: &mut [u32]) {
+        let (depth, channels) = (matrix.depth.max(1), matrix.weights.channels.len().max(1));
+        let (own, outputs) = ((together * depth).max(1), (together * channels).max(1));
+        for (pixels, output) in input.chunks(own).zip(output.chunks_mut(outputs)) {
+            Self::load(depth, pixels, scratch);
+            Self::multiply(matrix, pixels.len() / depth, output, scratch);
+        }
+    }
+
     /// Makes the ring ready.
     fn begin(fused: &Fused<'_>, scratch: &mut [u32]);
     /// Takes an input row into the ring's `slot`; `None` is a row of padding.
@@ -119,7 +130,7 @@ pub(crate) trait Kernels {
 #[inline(never)]
 pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
     let Step { layer, quant } = step;
-    let (maps, scratch) = arena.split_at_mut(place.scratch / 4);
+    let (maps, scratch) = split_mut(arena, place.scratch / 4);
     let maps = bytes(maps);
     match layer {
         Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, maps, scratch),
@@ -127,23 +138,24 @@ pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Pla
         Layer::Depthwise(layer) => depthwise::<K>(layer, quant, weights, place, maps, scratch),
         Layer::Pool(Pool { input }) => {
             let (from, to) = if place.input < place.output {
-                let (low, high) = maps.split_at_mut(place.output);
-                (&low[place.input..][..input.len()], high)
+                let (low, high) = split_mut(maps, place.output);
+                (part(low, place.input, input.len()), high)
             } else {
-                let (low, high) = maps.split_at_mut(place.input);
-                (&high[..input.len()], &mut low[place.output..])
+                let (low, high) = split_mut(maps, place.input);
+                (part(high, 0, input.len()), rest_mut(low, place.output))
             };
-            K::pool(&weights.channels[0], quant.output_zero, from, &mut to[..usize::from(input.channels)]);
+            let output = part_mut(to, 0, input.channels.into());
+            K::pool(&weights.first_channel(), quant.output_zero, from, output);
         }
         Layer::Linear(layer) => {
             let Linear { inputs, outputs, activation } = *layer;
             let taps = weights.take(outputs.into(), layer.matrix_taps());
             let matrix = Matrix::new(taps, activation, quant.output(activation));
-            let output = place.output..place.output + usize::from(outputs);
-            K::load(inputs.into(), &maps[place.input..][..usize::from(inputs)], scratch);
-            K::multiply(&matrix, 1, &mut maps[output.clone()], scratch);
+            K::load(inputs.into(), part(maps, place.input, inputs.into()), scratch);
+            let output = part_mut(maps, place.output, outputs.into());
+            K::multiply(&matrix, 1, output, scratch);
             if let Some(table) = weights.take_table(activation) {
-                table.map(&mut maps[output]);
+                table.map(output);
             }
         }
     }
@@ -168,8 +180,9 @@ fn conv<K: Kernels>(
         in_order(pixels.div_ceil(CHUNK), place.descending, |chunk| {
             let first = chunk * CHUNK;
             let count = CHUNK.min(pixels - first);
-            K::load(matrix.depth, &maps[place.input + first * matrix.depth..][..count * matrix.depth], scratch);
-            let output = &mut maps[place.output + first * channels..][..count * channels];
+            let input = part(maps, place.input + first * matrix.depth, count * matrix.depth);
+            K::load(matrix.depth, input, scratch);
+            let output = part_mut(maps, place.output + first * channels, count * channels);
             K::multiply(&matrix, count, output, scratch);
             if let Some(table) = &table {
                 table.map(output);
@@ -185,10 +198,10 @@ fn conv<K: Kernels>(
         for x in (0..width).step_by(segment) {
             let count = segment.min(width - x);
             for row in 0..rows {
-                let part = Part { y: y + row, x, count, first: row * width, all: rows * count };
-                K::load_windows(&window, &part, &maps[place.input..][..input.len()], scratch);
+                let of = Part { y: y + row, x, count, first: row * width, all: rows * count };
+                K::load_windows(&window, &of, part(maps, place.input, input.len()), scratch);
             }
-            let output = &mut maps[place.output + y * output.row() + x * channels..][..rows * count * channels];
+            let output = part_mut(maps, place.output + y * output.row() + x * channels, rows * count * channels);
             K::multiply(&matrix, rows * count, output, scratch);
             if let Some(table) = &table {
                 table.map(output);
@@ -241,11 +254,11 @@ fn block<K: Kernels>(
     K::begin(&fused, scratch);
     windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
         Event::Take { slot, row } => {
-            let row = row.map(|row| &maps[place.input + row * input.row()..][..input.row()]);
+            let row = row.map(|row| part(maps, place.input + row * input.row(), input.row()));
             K::take(&fused, slot, row, scratch);
         }
         Event::Give { row } => {
-            let output = &mut maps[place.output + row * output.row()..][..output.row()];
+            let output = part_mut(maps, place.output + row * output.row(), output.row());
             K::give(&fused, row, output, scratch);
         }
     });
@@ -286,7 +299,7 @@ fn depthwise<K: Kernels>(
     };
     K::depthwise(&filter, usize::from(depthwise.output().height), maps, place, scratch);
     if let Some(table) = weights.take_table(activation) {
-        table.map(&mut maps[place.output..][..depthwise.output().len()]);
+        table.map(part_mut(maps, place.output, depthwise.output().len()));
     }
 }
 
@@ -308,7 +321,7 @@ pub(crate) fn windows(
     mut event: impl FnMut(Event),
 ) {
     // Rows are counted from the first row of padding.
-    let half = kernel / 2;
+    let (half, kernel) = (kernel / 2, kernel.max(1));
     let take = |row: usize| Event::Take { slot: row % kernel, row: row.checked_sub(half).filter(|&row| row < height) };
     let (mut from, mut to) = (usize::MAX, 0);
     in_order(outputs, descending, |y| {

@@ -544,6 +544,21 @@ fn whole<K: Kernels>(net: &Net<'_>, image: &[i8], poison: i8) -> Vec<i8> {
 }
 
 #[test]
+fn an_arena_that_is_too_short_gives_no_scores() {
+    let steps = [Step {
+        layer: Layer::Pool(Pool { input: Shape::new(2, 2, 4) }),
+        quant: Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 },
+    }];
+    let channels = [Channel { bias: 0, multiplier: 1 << 22 }];
+    let net = Net::new(&steps, &channels, &[]).expect("a pooling layer is a net");
+    let mut arena = vec![0; net.arena_bytes() / 4];
+    assert_eq!(net.run(&mut arena).len(), 4);
+    arena.pop();
+    assert!(net.run(&mut arena).is_empty());
+    assert!(net.run_with(&mut arena, |_, _, _| panic!("nothing runs")).is_empty());
+}
+
+#[test]
 fn the_widest_row_has_windows_to_its_end() {
     let layer = Layer::Depthwise(Depthwise {
         input: Shape::new(1, u16::MAX, 1),

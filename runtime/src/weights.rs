@@ -1,6 +1,7 @@
 //! Weights of a layer, in the order that its [`Layer`](crate::Layer) documents.
 
 use crate::layer::{Activation, TABLE_TAPS};
+use crate::parts::split;
 use crate::quant::Channel;
 
 /// Weights of one layer.
@@ -19,22 +20,28 @@ pub(crate) struct Table<'a>(&'a [u8; TABLE_TAPS]);
 impl<'a> Weights<'a> {
     /// Those of the next convolution: its `channels` output channels and its `taps`.
     pub(crate) fn take(&mut self, channels: usize, taps: usize) -> Self {
-        let (own_channels, channels) = self.channels.split_at(channels);
-        let (own_taps, taps) = self.taps.split_at(taps);
+        let (own_channels, channels) = split(self.channels, channels);
+        let (own_taps, taps) = split(self.taps, taps);
         *self = Self { channels, taps };
         Self { channels: own_channels, taps: own_taps }
     }
 
     /// The table of the convolution just taken, if its activation has one.
     pub(crate) fn take_table(&mut self, activation: Activation) -> Option<Table<'a>> {
-        let (own, taps) = self.taps.split_at(activation.table_taps());
+        let (own, taps) = split(self.taps, activation.table_taps());
         self.taps = taps;
         own.first_chunk().map(Table)
     }
 
     /// The next channel, which belongs to no convolution.
     pub(crate) fn take_channel(&mut self) -> Channel {
-        self.take(1, 0).channels[0]
+        self.take(1, 0).first_channel()
+    }
+
+    /// Its first channel.
+    pub(crate) fn first_channel(&self) -> Channel {
+        debug_assert!(!self.channels.is_empty());
+        self.channels.first().copied().unwrap_or(Channel { bias: 0, multiplier: 0 })
     }
 }
 

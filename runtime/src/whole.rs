@@ -7,29 +7,21 @@
 use crate::held::TOGETHER;
 use crate::layer::Block;
 use crate::memory::bytes;
+use crate::parts::{part, part_mut, split_mut};
 use crate::plan::Place;
-use crate::stream::{Fused, Kernels, Matrix};
+use crate::stream::{Fused, Kernels};
 
 /// Runs the block.
 pub(crate) fn run<K: Kernels>(fused: &Fused<'_>, block: &Block, place: &Place, maps: &mut [i8], scratch: &mut [u32]) {
     let expanded = block.expanded_map().len();
-    let (map, rest) = scratch.split_at_mut(expanded.div_ceil(4));
-    let map = &mut bytes(map)[..expanded];
+    let (map, rest) = split_mut(scratch, expanded.div_ceil(4));
+    let map = part_mut(bytes(map), 0, expanded);
     if let Some(expand) = &fused.expand {
-        let input = &maps[place.input..][..block.input.len()];
-        pixels::<K>(expand, input, map, rest);
+        let input = part(maps, place.input, block.input.len());
+        K::product(expand, TOGETHER, input, map, rest);
     }
     let here = Place { input: 0, output: 0, descending: false, scratch: 0 };
     K::depthwise(&fused.filter, usize::from(block.output().height), map, &here, rest);
-    let output = &mut maps[place.output..][..block.output().len()];
-    pixels::<K>(&fused.project, &map[..block.depthwise_map().len()], output, rest);
-}
-
-/// A matrix times all pixels.
-fn pixels<K: Kernels>(matrix: &Matrix<'_>, input: &[i8], output: &mut [i8], tile: &mut [u32]) {
-    let channels = matrix.weights.channels.len();
-    for (pixels, output) in input.chunks(TOGETHER * matrix.depth).zip(output.chunks_mut(TOGETHER * channels)) {
-        K::load(matrix.depth, pixels, tile);
-        K::multiply(matrix, pixels.len() / matrix.depth, output, tile);
-    }
+    let output = part_mut(maps, place.output, block.output().len());
+    K::product(&fused.project, TOGETHER, part(map, 0, block.depthwise_map().len()), output, rest);
 }

@@ -6,6 +6,7 @@ use core::arch::{asm, global_asm};
 
 use super::filter::{Part, Pixels, Plane, Ring, Source};
 use super::matrix::{Lines, pairs};
+use crate::parts::{need, rest, rest_mut};
 use crate::plan::plane_rows;
 use crate::quant::Channel;
 use crate::stream::{Filter, Matrix};
@@ -162,8 +163,8 @@ pub(crate) fn pair(low: i8, high: i8) -> u32 {
 }
 
 pub(crate) fn widen(pixels: &[i8], depth: usize, quads: usize, groups: usize, tile: &mut [u32], skip: usize) {
-    assert!((1..=8).contains(&quads) && groups > 0);
-    assert!(pixels.len() >= (4 * groups - 1) * depth + 4 * quads && tile.len() >= groups * (8 * quads + skip) - skip);
+    need!((1..=8).contains(&quads) && groups > 0);
+    need!(pixels.len() >= (4 * groups - 1) * depth + 4 * quads && tile.len() >= groups * (8 * quads + skip) - skip);
     // SAFETY: it reads 4 × quads values of each of 4 × groups pixels, and writes 8 × quads words for each group, as
     // many as the slices have; both are counted above.
     unsafe { ofa_widen(pixels.as_ptr(), depth, tile.as_mut_ptr(), quads, groups, 4 * skip) };
@@ -182,9 +183,9 @@ struct WindowsJob {
 pub(crate) fn windows(lines: &Lines<'_>, first: usize, count: usize, tile: &mut [u32]) {
     let row = 3 * lines.channels;
     let group_words = 4 * pairs(3 * row);
-    assert!(count > 0 && tile.len() >= (first + count).div_ceil(4) * group_words);
+    need!(count > 0 && tile.len() >= (first + count).div_ceil(4) * group_words);
     for (line, step) in lines.rows.iter().zip(lines.steps) {
-        assert!(line.len() >= (count - 1) * step + row);
+        need!(line.len() >= (count - 1) * step + row);
     }
     let gather = match lines.channels {
         1 => ofa_windows_1,
@@ -194,7 +195,7 @@ pub(crate) fn windows(lines: &Lines<'_>, first: usize, count: usize, tile: &mut 
     let job = WindowsJob {
         rows: lines.rows.map(<[i8]>::as_ptr),
         steps: lines.steps,
-        tile: tile[at..].as_mut_ptr(),
+        tile: rest_mut(tile, at).as_mut_ptr(),
         count,
         lanes: 4 - first % 4,
         skip: 4 * group_words - 16,
@@ -227,10 +228,11 @@ struct MultiplyJob {
 
 pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], tile: &[u32]) {
     let channels = matrix.weights.channels.len();
-    assert!(output.len() >= count * channels);
+    need!(output.len() >= count * channels);
+    need!(MultiplyJob::fits(matrix, count, tile));
     let to = MultiplyJob { output: output.as_mut_ptr(), pair_steps: [2; 2], ..MultiplyJob::new(matrix, count, tile) };
     if channels >= 2 && count > 0 {
-        // SAFETY: as `MultiplyJob::new` says; it reads and writes two values of each of `count` pixels for each pair of
+        // SAFETY: as `MultiplyJob::fits` says; it reads and writes two values of each of `count` pixels for each pair of
         // channels, counted above.
         unsafe { ofa_multiply(&to) };
     }
@@ -240,28 +242,35 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
 pub(crate) fn expand(matrix: &Matrix<'_>, x: usize, count: usize, tile: &[u32], slot: usize, ring: &mut Ring<'_>) {
     let (channels, kernel) = (matrix.weights.channels.len(), ring.rows);
     let words = (x + count + kernel / 2).div_ceil(4) * 8 * kernel;
-    assert!(channels.is_multiple_of(4) && x.is_multiple_of(4) && count.is_multiple_of(4) && slot < kernel);
-    assert!(matches!(kernel, 3 | 5 | 7) && words <= ring.quad_words);
-    assert!(ring.words.len() >= channels / 4 * ring.quad_words && matrix.residual.is_none());
-    let output = ring.words[x / 4 * 8 * kernel + 2 * slot..].as_mut_ptr().cast();
+    need!(channels.is_multiple_of(4) && x.is_multiple_of(4) && count.is_multiple_of(4) && slot < kernel);
+    need!(matches!(kernel, 3 | 5 | 7) && words <= ring.quad_words);
+    need!(ring.words.len() >= channels / 4 * ring.quad_words && matrix.residual.is_none());
+    need!(MultiplyJob::fits(matrix, count, tile));
+    let output = rest_mut(ring.words, x / 4 * 8 * kernel + 2 * slot).as_mut_ptr().cast();
     let steps = [16 * kernel, 4 * ring.quad_words - 16 * kernel];
     let job = MultiplyJob { output, planar: kernel, pair_steps: steps, ..MultiplyJob::new(matrix, count, tile) };
     if count > 0 {
-        // SAFETY: as `MultiplyJob::new` says; for each pair of channels it writes four values of a slot for every four
+        // SAFETY: as `MultiplyJob::fits` says; for each pair of channels it writes four values of a slot for every four
         // pixels, from the padding on, as many as are counted above.
         unsafe { ofa_multiply(&job) };
     }
 }
 
 impl MultiplyJob {
-    /// All but the output. It reads 4 × groups × pairs words of the tile, 2 × depth taps and two channels for each pair
-    /// of channels; all are counted here. Eight groups of sums fit into its frame, and
-    /// sums of a single chunk of 16 pairs stay in registers.
+    /// Whether it reads what there is: 4 × groups × pairs words of the tile, 2 × depth taps for each pair of channels.
+    /// Eight groups of sums fit into its frame, and sums of a single chunk of 16 pairs stay in registers.
+    #[inline(always)]
+    fn fits(matrix: &Matrix<'_>, count: usize, tile: &[u32]) -> bool {
+        let (pairs, groups) = (pairs(matrix.depth), count.div_ceil(4));
+        (groups <= 8 || pairs <= 16)
+            && tile.len() >= 4 * groups * pairs
+            && matrix.weights.taps.len() >= matrix.weights.channels.len() * matrix.depth
+    }
+
+    /// All but the output.
+    #[inline(always)]
     fn new(matrix: &Matrix<'_>, count: usize, tile: &[u32]) -> Self {
         let channels = matrix.weights.channels.len();
-        let (pairs, groups) = (pairs(matrix.depth), count.div_ceil(4));
-        assert!((groups <= 8 || pairs <= 16) && tile.len() >= 4 * groups * pairs);
-        assert!(matrix.weights.taps.len() >= channels * matrix.depth);
         let (residual, constant) = matrix.residual.map_or((0, 0), |residual| residual.affine(matrix.zero));
         Self {
             tile: tile.as_ptr(),
@@ -269,7 +278,7 @@ impl MultiplyJob {
             channels: matrix.weights.channels.as_ptr(),
             output: core::ptr::null_mut(),
             step: channels,
-            pairs,
+            pairs: pairs(matrix.depth),
             count: channels / 2,
             groups: count / 4,
             rest: count % 4,
@@ -305,10 +314,10 @@ pub(crate) fn fill(source: &Source<'_>, slot: usize, ring: &mut Ring<'_>) {
     if pixels < 3 {
         return source.fill(slot, ring);
     }
-    assert!(rows > 0 && slot + rows <= ring.rows && written <= ring.quad_words);
-    assert!(channels == 4 || rows == 1 && channels > 0 && channels.is_multiple_of(4));
-    assert!(ring.words.len() >= channels / 4 * ring.quad_words);
-    assert!(row.len() >= (rows - 1) * row_step + (pixels - 1) * step + channels);
+    need!(rows > 0 && slot + rows <= ring.rows && written <= ring.quad_words);
+    need!(channels == 4 || rows == 1 && channels > 0 && channels.is_multiple_of(4));
+    need!(ring.words.len() >= channels / 4 * ring.quad_words);
+    need!(row.len() >= (rows - 1) * row_step + (pixels - 1) * step + channels);
     let padding = u32::from_ne_bytes([padding as u8; 4]);
     // SAFETY: it reads `channels` values of every pixel of every row, and for every four channels and row writes two
     // words of each of them for every four values from the padding to the last pixel, `written` from first to last;
@@ -348,12 +357,12 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
         return;
     }
     let fours = ((4 * groups - 1) * stride + kernel).div_ceil(4);
-    assert!(
+    need!(
         ring.len() >= (quads - 1) * quad_words + fours * 8 * kernel && tile.len() >= 8 * (chunk * (groups - 1) + quads)
     );
-    assert!(quads <= chunk && turn < kernel && quad_words >= 8 * kernel);
-    let (channels, taps) = (&weights.channels[4 * first..], &weights.taps[4 * first * kernel * kernel..]);
-    assert!(channels.len() >= 4 * quads && taps.len() >= 4 * quads * kernel * kernel);
+    need!(quads <= chunk && turn < kernel && quad_words >= 8 * kernel);
+    let (channels, taps) = (rest(weights.channels, 4 * first), rest(weights.taps, 4 * first * kernel * kernel));
+    need!(channels.len() >= 4 * quads && taps.len() >= 4 * quads * kernel * kernel);
     let job = FilterJob {
         ring: ring.as_ptr(),
         taps: taps.as_ptr(),
@@ -399,11 +408,11 @@ pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
     let (groups, slots) = (output_width.div_ceil(4), plane_rows(stride as u8));
     let fours = ((4 * groups - 1) * stride + kernel).div_ceil(4);
     let last_row = 2 * ((plane.rows - 1) * stride + kernel);
-    assert!(plane.rows > 0 && plane.words.len() >= (4 * fours - 1) * 2 * slots + last_row);
-    let (channels, taps) = (&weights.channels[plane.first..], &weights.taps[plane.first * kernel * kernel..]);
-    assert!(channels.len() >= 4 && taps.len() >= 4 * kernel * kernel);
+    need!(plane.rows > 0 && plane.words.len() >= (4 * fours - 1) * 2 * slots + last_row);
+    let (channels, taps) = (rest(weights.channels, plane.first), rest(weights.taps, plane.first * kernel * kernel));
+    need!(channels.len() >= 4 && taps.len() >= 4 * kernel * kernel);
     let pixels = (plane.rows - 1) * output.row + (4 * groups - 1) * output.step;
-    assert!(output.values.len() >= pixels + 4);
+    need!(output.values.len() >= pixels + 4);
     let job = PlaneJob {
         plane: plane.words.as_ptr(),
         taps: taps.as_ptr(),

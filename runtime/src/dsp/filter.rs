@@ -12,6 +12,7 @@
 use super::arch::{self, pair};
 use super::matrix::{self, CHUNK_PAIRS};
 use crate::memory::bytes;
+use crate::parts::{part, part_mut, rest, rest_mut, split_mut, value};
 use crate::plan::{Place, plane_band, plane_rows, quads};
 use crate::stream::Filter;
 
@@ -43,16 +44,18 @@ impl Source<'_> {
     /// Value `i` of a channel, counted from the padding on.
     fn value(&self, row: usize, i: usize, channel: usize) -> i8 {
         let pixel = i.checked_sub(self.kernel / 2).filter(|&x| x < self.pixels);
-        pixel.map_or(self.padding, |x| self.row[row * self.row_step + x * self.step + channel])
+        pixel.map_or(self.padding, |x| value(self.row, row * self.row_step + x * self.step + channel))
     }
 
     /// Widens all channels into the slots of a ring from `slot` on.
     pub fn fill(&self, slot: usize, ring: &mut Ring<'_>) {
-        for (quad, words) in ring.words.chunks_exact_mut(ring.quad_words).take(self.channels / 4).enumerate() {
-            for (i, words) in words.chunks_exact_mut(2 * ring.rows).enumerate() {
-                for (row, words) in words[2 * slot..].as_chunks_mut::<2>().0.iter_mut().take(self.rows).enumerate() {
-                    let value = |j: usize| self.value(row, i / 4 * 4 + j, quad * 4 + i % 4);
-                    *words = [pair(value(0), value(1)), pair(value(2), value(3))];
+        for (quad, words) in ring.words.chunks_exact_mut(ring.quad_words.max(1)).take(self.channels / 4).enumerate() {
+            for (i, words) in words.chunks_exact_mut((2 * ring.rows).max(1)).enumerate() {
+                for (row, words) in
+                    rest_mut(words, 2 * slot).as_chunks_mut::<2>().0.iter_mut().take(self.rows).enumerate()
+                {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|j| self.value(row, i / 4 * 4 + j, quad * 4 + i % 4));
+                    *words = [pair(a, b), pair(c, d)];
                 }
             }
         }
@@ -77,9 +80,10 @@ impl Ring<'_> {
 
     /// Makes a slot a row of padding.
     pub fn pad(&mut self, slot: usize, padding: i8) {
-        for channel in self.words.chunks_exact_mut(2 * self.rows) {
-            channel[2 * slot] = pair(padding, padding);
-            channel[2 * slot + 1] = pair(padding, padding);
+        for channel in self.words.chunks_exact_mut((2 * self.rows).max(1)) {
+            if let Some(words) = channel.as_chunks_mut::<2>().0.get_mut(slot) {
+                *words = [pair(padding, padding); 2];
+            }
         }
     }
 }
@@ -123,13 +127,13 @@ impl<'a> Rows<'a> {
             let quads = (self.channel_quads() - first).min(CHUNK_QUADS);
             let part = Part {
                 filter: self.filter,
-                ring: &ring[first * self.quad_words() + x / 4 * stride * 8 * kernel..],
+                ring: rest(ring, first * self.quad_words() + x / 4 * stride * 8 * kernel),
                 quad_words: self.quad_words(),
                 first,
                 quads,
                 chunk: quads,
                 groups: count.div_ceil(4),
-                turn: y * stride % kernel,
+                turn: y * stride % kernel.max(1),
             };
             part.run(count, tile);
         }
@@ -162,11 +166,11 @@ impl Part<'_> {
     pub fn run(&self, count: usize, tile: &mut [u32]) {
         if count > 1 {
             let depth = self.filter.weights.channels.len();
-            return arch::filter(self, &mut tile[matrix::at(self.groups, depth, 0, 2 * self.first)..]);
+            return arch::filter(self, rest_mut(tile, matrix::at(self.groups, depth, 0, 2 * self.first)));
         }
         let mut group = [0; 8 * CHUNK_QUADS];
         arch::filter(&Self { chunk: self.quads, ..*self }, &mut group);
-        let pairs = group[..8 * self.quads].chunks_exact(4).zip(&mut tile[2 * self.first..]);
+        let pairs = part(&group, 0, 8 * self.quads).as_chunks::<4>().0.iter().zip(rest_mut(tile, 2 * self.first));
         pairs.for_each(|(pixels, pair)| *pair = pixels[0]);
     }
 }
@@ -199,12 +203,12 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
     let channels = filter.weights.channels.len();
     let rows = plane_rows(stride as u8);
     let quad_words = quads(output_width as u16, kernel as u8, stride as u8) * 8 * rows;
-    let (words, line) = scratch.split_at_mut(quad_words);
-    let line = &mut bytes(line)[..4 * output_width.next_multiple_of(4)];
+    let (words, line) = split_mut(scratch, quad_words);
+    let line = part_mut(bytes(line), 0, 4 * output_width.next_multiple_of(4));
     let mut ring = Ring { words, rows, quad_words };
     ring.begin(padding);
     let band = plane_band(kernel, stride);
-    let spilled = (output_width.next_multiple_of(4) - output_width).div_ceil(output_width);
+    let spilled = (output_width.next_multiple_of(4) - output_width).div_ceil(output_width.max(1));
     let row_bytes = output_width * channels;
     for first in (0..channels).step_by(4) {
         for y in (0..outputs).step_by(band) {
@@ -217,7 +221,7 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
             if above < below {
                 let row = start + above - kernel / 2;
                 let source = Source {
-                    row: &maps[place.input + row * width * channels + first..],
+                    row: rest(maps, place.input + row * width * channels + first),
                     step: channels,
                     pixels: width,
                     channels: 4,
@@ -231,21 +235,25 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
             // Groups of four write too much behind their row, which the rows below mend; the last rows have none.
             let direct = outputs.saturating_sub(spilled + y).min(count);
             let plane = Plane { filter, first, words: ring.words, rows: direct };
-            let output = &mut maps[place.output + y * row_bytes..place.output + outputs * row_bytes];
+            let output = part_mut(maps, place.output + y * row_bytes, (outputs - y) * row_bytes);
             if direct > 0 {
-                let values = &mut output[first..];
+                let values = rest_mut(output, first);
                 arch::plane(&plane, Pixels { values, step: channels, row: row_bytes });
             }
-            let output = &mut output[..count * row_bytes];
-            for (row, output) in output.chunks_exact_mut(row_bytes).enumerate().skip(direct) {
-                let words = &plane.words[2 * row * stride..];
+            let output = part_mut(output, 0, count * row_bytes);
+            for (row, output) in output.chunks_exact_mut(row_bytes.max(1)).enumerate().skip(direct) {
+                let words = rest(plane.words, 2 * row * stride);
                 arch::plane(&Plane { words, rows: 1, ..plane }, Pixels { values: line, step: 4, row: 0 });
-                let pixels = output.chunks_exact_mut(channels).zip(line.as_chunks::<4>().0);
-                pixels.for_each(|(pixel, values)| pixel[first..first + 4].copy_from_slice(values));
+                let pixels = output.chunks_exact_mut(channels.max(1)).zip(line.as_chunks::<4>().0);
+                pixels.for_each(|(pixel, values)| {
+                    if let Some(own) = rest_mut(pixel, first).first_chunk_mut() {
+                        *own = *values;
+                    }
+                });
             }
             if floor > i8::MIN {
-                for pixel in output.chunks_exact_mut(channels) {
-                    pixel[first..first + 4].iter_mut().for_each(|value| *value = (*value).max(floor));
+                for pixel in output.chunks_exact_mut(channels.max(1)) {
+                    part_mut(pixel, first, 4).iter_mut().for_each(|value| *value = (*value).max(floor));
                 }
             }
         }

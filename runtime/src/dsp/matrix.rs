@@ -13,6 +13,7 @@
 use super::arch::{self, pair, smlad, sxtb16, sxtb16_ror_8};
 use crate::memory::bytes;
 use crate::order::Order;
+use crate::parts::{part, part_mut, rest, rest_mut, set, split, split_mut, value};
 use crate::plan::tile_bytes;
 use crate::stream::{Matrix, Part, Window};
 
@@ -33,12 +34,13 @@ pub(crate) fn at(groups: usize, depth: usize, group: usize, pair: usize) -> usiz
 
 /// Inputs that are in no four, as pairs.
 fn left(values: &[i8]) -> impl Iterator<Item = u32> {
-    values.chunks(2).map(|values| pair(values[0], values.get(1).copied().unwrap_or(0)))
+    let (pairs, last) = values.as_chunks::<2>();
+    pairs.iter().map(|&[a, b]| pair(a, b)).chain(last.iter().map(|&a| pair(a, 0)))
 }
 
 /// Takes pixels of `depth` values into a tile.
 pub(super) fn load(depth: usize, pixels: &[i8], tile: &mut [u32]) {
-    let count = pixels.len() / depth;
+    let count = pixels.len() / depth.max(1);
     load_groups((depth, depth / 4 * 4), depth, pixels, count, (0, count.div_ceil(4)), tile);
 }
 
@@ -56,33 +58,41 @@ fn load_groups(
     for start in (0..pairs(fours)).step_by(CHUNK_PAIRS) {
         let chunk = (pairs(depth) - start).min(CHUNK_PAIRS);
         let quads = (fours / 4 - start / 2).min(CHUNK_PAIRS / 2);
-        let tile = &mut tile[at(groups, depth, first, start)..];
+        let tile = rest_mut(tile, at(groups, depth, first, start));
         if full > 0 {
-            arch::widen(&pixels[2 * start..], step, quads, full, tile, 4 * chunk - 8 * quads);
+            arch::widen(rest(pixels, 2 * start), step, quads, full, tile, 4 * chunk - 8 * quads);
         }
-        for (lane, values) in pixels.chunks(step).take(count).skip(4 * full).enumerate() {
-            let words = &mut tile[4 * chunk * full..];
-            for (quad, values) in values[2 * start..].as_chunks::<4>().0[..quads].iter().enumerate() {
-                let word = u32::from_le_bytes(values.map(|value| value as u8));
-                words[8 * quad + lane] = sxtb16(word);
-                words[8 * quad + 4 + lane] = sxtb16_ror_8(word);
-            }
+        if !count.is_multiple_of(4) {
+            let pixels = rest(pixels, 4 * full * step + 2 * start);
+            widen_some(pixels, step, quads, count % 4, rest_mut(tile, 4 * chunk * full));
         }
     }
     if fours == depth {
         return;
     }
-    for (pixel, values) in pixels.chunks(step).take(count).enumerate() {
-        for (i, word) in left(&values[fours..depth]).enumerate() {
-            tile[at(groups, depth, first + pixel / 4, fours / 2 + i) + pixel % 4] = word;
+    for (pixel, values) in pixels.chunks(step.max(1)).take(count).enumerate() {
+        for (i, word) in left(part(values, fours, depth - fours)).enumerate() {
+            set(tile, at(groups, depth, first + pixel / 4, fours / 2 + i) + pixel % 4, word);
+        }
+    }
+}
+
+/// As [`arch::widen`], for less than four pixels.
+#[inline(never)]
+fn widen_some(pixels: &[i8], step: usize, quads: usize, count: usize, tile: &mut [u32]) {
+    for lane in 0..count.min(4) {
+        let values = rest(pixels, lane * step).as_chunks::<4>().0.iter().take(quads);
+        for (values, [even, odd]) in values.zip(tile.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0) {
+            let word = u32::from_le_bytes(values.map(|value| value as u8));
+            (even[lane], odd[lane]) = (sxtb16(word), sxtb16_ror_8(word));
         }
     }
 }
 
 /// Takes a single pixel, the first of whose values lie in `fours`.
 pub(super) fn load_vector(fours: usize, values: &[i8], words: &mut [u32]) {
-    let (in_fours, rest) = values.split_at(fours);
-    let (word_pairs, words_left) = words.split_at_mut(fours / 2);
+    let (in_fours, rest) = split(values, fours);
+    let (word_pairs, words_left) = split_mut(words, fours / 2);
     for (values, words) in in_fours.as_chunks::<4>().0.iter().zip(word_pairs.as_chunks_mut::<2>().0) {
         let word = u32::from_le_bytes(values.map(|value| value as u8));
         *words = [sxtb16(word), sxtb16_ror_8(word)];
@@ -91,24 +101,24 @@ pub(super) fn load_vector(fours: usize, values: &[i8], words: &mut [u32]) {
 }
 
 /// Takes the windows of a part of a row.
-pub(super) fn load_windows(window: &Window<'_>, part: &Part, input: &[i8], scratch: &mut [u32]) {
+pub(super) fn load_windows(window: &Window<'_>, of: &Part, input: &[i8], scratch: &mut [u32]) {
     let order = window.conv.order();
     let Order { depth, .. } = order;
-    let (tile, columns) = scratch.split_at_mut(tile_bytes(part.all, depth) / 4);
-    if part.all > 1 && window.conv.kernel == 3 && matches!(window.conv.input.channels, 1 | 3) {
-        return load_lines(window, part, input, tile);
+    let (tile, columns) = split_mut(scratch, tile_bytes(of.all, depth) / 4);
+    if of.all > 1 && window.conv.kernel == 3 && matches!(window.conv.input.channels, 1 | 3) {
+        return load_lines(window, of, input, tile);
     }
     let columns = bytes(columns);
-    let step = depth.next_multiple_of(4);
-    for first in (0..part.count).step_by(4) {
-        let pixels = (part.count - first).min(4);
+    let step = depth.next_multiple_of(4).max(4);
+    for first in (0..of.count).step_by(4) {
+        let pixels = (of.count - first).min(4);
         for (i, column) in columns.chunks_exact_mut(step).take(pixels).enumerate() {
-            window.gather(part.y, part.x + first + i, input, &mut column[..depth]);
+            window.gather(of.y, of.x + first + i, input, part_mut(column, 0, depth));
         }
-        match part.all {
-            1 => load_vector(order.fours(), &columns[..depth], tile),
+        match of.all {
+            1 => load_vector(order.fours(), part(columns, 0, depth), tile),
             all => {
-                let groups = ((part.first + first) / 4, all.div_ceil(4));
+                let groups = ((of.first + first) / 4, all.div_ceil(4));
                 load_groups((depth, order.fours()), step, columns, pixels, groups, tile);
             }
         }
@@ -126,24 +136,24 @@ pub(crate) struct Lines<'a> {
 }
 
 /// As [`load_windows`], for images.
-fn load_lines(window: &Window<'_>, part: &Part, input: &[i8], tile: &mut [u32]) {
-    let Part { y, x, count, first, .. } = *part;
+fn load_lines(window: &Window<'_>, of: &Part, input: &[i8], tile: &mut [u32]) {
+    let Part { y, x, count, first, .. } = *of;
     let map = window.conv.input;
-    let (channels, stride) = (usize::from(map.channels), usize::from(window.conv.stride));
+    let (channels, stride) = (usize::from(map.channels).max(1), usize::from(window.conv.stride));
     let (height, width) = (usize::from(map.height), usize::from(map.width));
     let padding = [window.padding; 3 * 3];
     let row = |i: usize| {
         let row = (y * stride + i).checked_sub(1).filter(|&row| row < height)?;
-        Some(&input[row * map.row()..][..map.row()])
+        Some(part(input, row * map.row(), map.row()))
     };
     let rows = [row(0), row(1), row(2)];
     // Those that have all three columns, from `left` to `right`.
     let left = usize::from(x == 0).min(count);
-    let right = (width.saturating_sub(2) / stride + 1).saturating_sub(x).clamp(left, count);
+    let right = (width.saturating_sub(2) / stride.max(1) + 1).saturating_sub(x).clamp(left, count);
     if left < right {
         let lines = Lines {
             channels,
-            rows: rows.map(|row| row.map_or(&padding[..], |row| &row[((x + left) * stride - 1) * channels..])),
+            rows: rows.map(|row| row.map_or(&padding[..], |row| rest(row, ((x + left) * stride - 1) * channels))),
             steps: rows.map(|row| row.map_or(0, |_| stride * channels)),
         };
         arch::windows(&lines, first + left, right - left, tile);
@@ -155,7 +165,7 @@ fn load_lines(window: &Window<'_>, part: &Part, input: &[i8], tile: &mut [u32]) 
             for (pixel, values) in edge.chunks_exact_mut(channels).take(3).enumerate() {
                 let column = ((x + i) * stride + pixel).checked_sub(1).filter(|&column| column < width);
                 if let Some(column) = column {
-                    values.iter_mut().zip(&row[column * channels..]).for_each(|(value, &pixel)| *value = pixel);
+                    values.iter_mut().zip(rest(row, column * channels)).for_each(|(value, &pixel)| *value = pixel);
                 }
             }
         }
@@ -173,15 +183,15 @@ pub(super) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     }
     arch::multiply(matrix, count, output, tile);
     if let ([], [channel]) | ([_, ..], [channel]) = matrix.weights.channels.as_chunks::<2>() {
-        let taps = &matrix.weights.taps[(channels - 1) * matrix.depth..];
+        let taps = rest(matrix.weights.taps, (channels - 1) * matrix.depth);
         let groups = count.div_ceil(4);
-        for (pixel, out) in output.chunks_exact_mut(channels).enumerate() {
-            let mut sum = channel.bias;
-            for (p, taps) in taps.chunks(2).enumerate() {
-                let taps = pair(taps[0] as i8, taps.get(1).map_or(0, |&tap| tap as i8));
-                sum = smlad(tile[at(groups, matrix.depth, pixel / 4, p) + pixel % 4], taps, sum);
+        for (pixel, out) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+            let sum = tap_pairs(taps).enumerate().fold(channel.bias, |sum, (p, taps)| {
+                smlad(value(tile, at(groups, matrix.depth, pixel / 4, p) + pixel % 4), taps, sum)
+            });
+            if let Some(out) = out.last_mut() {
+                *out = matrix.finish(channel, sum, *out);
             }
-            out[channels - 1] = matrix.finish(channel, sum, out[channels - 1]);
         }
     }
     if matrix.floor > i8::MIN {
@@ -189,12 +199,19 @@ pub(super) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     }
 }
 
+/// The taps of an output that lies alone.
+fn tap_pairs(taps: &[u8]) -> impl Iterator<Item = u32> {
+    let (pairs, last) = taps.as_chunks::<2>();
+    pairs.iter().map(|&[a, b]| pair(a as i8, b as i8)).chain(last.iter().map(|&a| pair(a as i8, 0)))
+}
+
 fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
-    let words = &words[..pairs(matrix.depth)];
+    let words = part(words, 0, pairs(matrix.depth));
     let (channel_pairs, channel_left) = matrix.weights.channels.as_chunks::<2>();
     let (outputs, output_left) = output.as_chunks_mut::<2>();
-    let (taps, taps_left) = matrix.weights.taps.split_at(channel_pairs.len() * 2 * matrix.depth);
-    for ((channels, taps), out) in channel_pairs.iter().zip(taps.chunks_exact(2 * matrix.depth)).zip(outputs) {
+    let depth = matrix.depth.max(1);
+    let (taps, taps_left) = split(matrix.weights.taps, channel_pairs.len() * 2 * depth);
+    for ((channels, taps), out) in channel_pairs.iter().zip(taps.chunks_exact((2 * depth).max(1))).zip(outputs) {
         let [mut a, mut b] = [channels[0].bias, channels[1].bias];
         let (fours, half) = taps.as_chunks::<4>();
         let mut add = |taps: &[u8; 4], word: u32| {
@@ -204,7 +221,7 @@ fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
         };
         // Four at a time, as the counting of a loop costs as much as a product.
         let (tap_fours, taps_left) = fours.as_chunks::<4>();
-        let (word_fours, words_left) = words[..fours.len()].as_chunks::<4>();
+        let (word_fours, words_left) = part(words, 0, fours.len()).as_chunks::<4>();
         tap_fours.iter().zip(word_fours).for_each(|(taps, words)| (0..4).for_each(|i| add(&taps[i], words[i])));
         taps_left.iter().zip(words_left).for_each(|(taps, &word)| add(taps, word));
         if let (&[tap_a, tap_b], Some(&word)) = (half, words.last()) {
@@ -214,8 +231,7 @@ fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
         *out = [matrix.finish(&channels[0], a, out[0]), matrix.finish(&channels[1], b, out[1])];
     }
     if let ([channel], [out]) = (channel_left, output_left) {
-        let taps = taps_left.chunks(2).map(|taps| pair(taps[0] as i8, taps.get(1).map_or(0, |&tap| tap as i8)));
-        let sum = taps.zip(words).fold(channel.bias, |sum, (taps, &word)| smlad(word, taps, sum));
+        let sum = tap_pairs(taps_left).zip(words).fold(channel.bias, |sum, (taps, &word)| smlad(word, taps, sum));
         *out = matrix.finish(channel, sum, *out);
     }
 }

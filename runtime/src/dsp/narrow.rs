@@ -8,38 +8,31 @@ use super::filter::{CHUNK_QUADS, Part, Rows, Source};
 use super::matrix;
 use super::{Dsp, arch};
 use crate::memory::bytes;
+use crate::parts::{self, copy, part_mut, rest_mut, split_mut};
 use crate::plan::{SEGMENT, segment, tile_bytes};
 use crate::stream::{Filter, Fused, Kernels};
 
-/// The ring, four channels of it widened, and the rest.
-fn parts<'s>(filter: &Filter<'_>, scratch: &'s mut [u32]) -> (&'s mut [i8], &'s mut [u32]) {
+/// The ring, and the rest: four channels of it widened, then tiles.
+fn memory<'s>(filter: &Filter<'_>, scratch: &'s mut [u32]) -> (&'s mut [i8], &'s mut [u32]) {
     let ring = filter.kernel * filter.row();
-    let (words, rest) = scratch.split_at_mut(ring.div_ceil(4));
-    (&mut bytes(words)[..ring], rest)
+    let (words, rest) = split_mut(scratch, ring.div_ceil(4));
+    (part_mut(bytes(words), 0, ring), rest)
 }
 
 /// Makes the widened channels padding, of which rows then overwrite their part.
 pub(super) fn begin(rows: &Rows<'_>, scratch: &mut [u32]) {
-    let (_, rest) = parts(rows.filter, scratch);
-    rows.ring(&mut rest[..rows.quad_words()]).begin(rows.filter.padding);
+    let (_, rest) = memory(rows.filter, scratch);
+    rows.ring(part_mut(rest, 0, rows.quad_words())).begin(rows.filter.padding);
 }
 
 pub(super) fn take(fused: &Fused<'_>, rows: &Rows<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
     let filter = &fused.filter;
-    let (ring, rest) = parts(filter, scratch);
-    let slot = &mut ring[slot * filter.row()..][..filter.row()];
+    let (ring, rest) = memory(filter, scratch);
+    let slot = part_mut(ring, slot * filter.row(), filter.row());
     match (row, &fused.expand) {
         (None, _) => slot.fill(filter.padding),
-        (Some(row), None) => slot.copy_from_slice(row),
-        (Some(row), Some(expand)) => {
-            let tile = &mut rest[rows.quad_words()..];
-            let channels = filter.weights.channels.len();
-            let parts = row.chunks(SEGMENT * expand.depth).zip(slot.chunks_mut(SEGMENT * channels));
-            for (pixels, expanded) in parts {
-                Dsp::load(expand.depth, pixels, tile);
-                matrix::multiply(expand, pixels.len() / expand.depth, expanded, tile);
-            }
-        }
+        (Some(row), None) => copy(row, slot),
+        (Some(row), Some(expand)) => Dsp::product(expand, SEGMENT, row, slot, rest_mut(rest, rows.quad_words())),
     }
 }
 
@@ -47,12 +40,12 @@ pub(super) fn give(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &mut [i
     let filter = &fused.filter;
     let Filter { kernel, stride, width, output_width, padding, .. } = *filter;
     let depth = filter.weights.channels.len();
-    let (ring, rest) = parts(filter, scratch);
-    let (plane, tiles) = rest.split_at_mut(rows.quad_words());
+    let (ring, rest) = memory(filter, scratch);
+    let (plane, tiles) = split_mut(rest, rows.quad_words());
     let segment = segment(output_width as u16);
-    let tile_words = tile_bytes(segment, depth) / 4;
+    let tile_words = (tile_bytes(segment, depth) / 4).max(1);
     for quad in 0..rows.channel_quads() {
-        let row = &ring[4 * quad..];
+        let row = parts::rest(ring, 4 * quad);
         let (pixels, row_step) = (width, filter.row());
         let source = Source { row, step: depth, pixels, channels: 4, kernel, padding, rows: kernel, row_step };
         arch::fill(&source, 0, &mut rows.ring(plane));
@@ -61,13 +54,13 @@ pub(super) fn give(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &mut [i
             let count = segment.min(output_width - x);
             let part = Part {
                 filter,
-                ring: &plane[x / 4 * stride * 8 * kernel..],
+                ring: parts::rest(plane, x / 4 * stride * 8 * kernel),
                 quad_words: rows.quad_words(),
                 first: quad,
                 quads: 1,
                 chunk: (rows.channel_quads() - first).min(CHUNK_QUADS),
                 groups: count.div_ceil(4),
-                turn: y * stride % kernel,
+                turn: y * stride % kernel.max(1),
             };
             part.run(count, tile);
         }
@@ -75,6 +68,6 @@ pub(super) fn give(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &mut [i
     let channels = fused.project.weights.channels.len();
     for (x, tile) in (0..output_width).step_by(segment).zip(tiles.chunks_mut(tile_words)) {
         let count = segment.min(output_width - x);
-        matrix::multiply(&fused.project, count, &mut output[x * channels..][..count * channels], tile);
+        matrix::multiply(&fused.project, count, part_mut(output, x * channels, count * channels), tile);
     }
 }
