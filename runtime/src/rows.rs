@@ -281,12 +281,12 @@ mod tests {
     use super::*;
     use crate::dsp::Dsp;
     use crate::scalar::Scalar;
-    use crate::tests::nets;
+    use crate::tests::{cases, nets};
     use proptest::prelude::*;
     use std::vec;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
+        #![proptest_config(ProptestConfig::with_cases(cases(512)))]
 
         #[test]
         fn row_by_row_a_net_computes_the_same(sample in nets()) {

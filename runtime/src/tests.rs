@@ -453,7 +453,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn an_observed_net_computes_the_same(sample in nets()) {
@@ -481,7 +481,7 @@ proptest! {
 }
 
 /// `OFA_CASES`, or the usual number.
-fn cases(usual: u32) -> u32 {
+pub(crate) fn cases(usual: u32) -> u32 {
     match std::env::var("OFA_CASES") {
         Ok(cases) => cases.parse().expect("OFA_CASES is a number"),
         Err(_) => usual,
