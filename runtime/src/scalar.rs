@@ -232,10 +232,14 @@ impl Filter<'_> {
         step: usize,
         output: &mut [i8],
     ) {
-        let kernel = self.kernel;
+        let kernel = self.kernel.max(1);
         let groups = (self.weights.channels.len() / LANES).max(1);
         let ring = ring.as_chunks::<LANES>().0;
         let rows = Overlap::new(y, kernel, self.stride, self.height);
+        let mut lines = [0; KERNEL_LIMIT as usize];
+        for (row, line) in (rows.skipped..kernel).zip(&mut lines) {
+            *line = (y * self.stride + row) % kernel * self.width * groups;
+        }
         let mut weights = self.weights;
         for group in 0..groups {
             let own = weights.take(LANES, LANES * kernel * kernel);
@@ -244,26 +248,69 @@ impl Filter<'_> {
             for (lane, own) in (0..LANES).zip(own.taps.chunks_exact((kernel * kernel).max(1))) {
                 own.iter().zip(&mut taps).for_each(|(&tap, taps)| taps[lane] = tap);
             }
-            let start = channels.map(|channel| channel.bias);
-            let padding = [self.padding; LANES];
-            let start = part(&taps, 0, kernel * kernel).iter().fold(start, |sums, taps| add(sums, taps, &padding, 0));
+            // What padding adds: all of a window, and the rows that lie outside of the map.
+            let bias = channels.map(|channel| channel.bias);
+            let padding = |sums, taps: &[[u8; LANES]]| {
+                taps.iter().fold(sums, |sums, taps| add(sums, taps, &[self.padding; LANES], 0))
+            };
+            let all = padding(bias, part(&taps, 0, kernel * kernel));
+            let above = padding(bias, part(&taps, 0, rows.skipped * kernel));
+            let below = rows.skipped + rows.len;
+            let outside = padding(above, part(&taps, below * kernel, (kernel - below) * kernel));
             for i in 0..count {
                 let columns = Overlap::new(x + i, kernel, self.stride, self.width);
-                let mut sums = start;
-                for row in rows.skipped..rows.skipped + rows.len {
-                    let slot = (y * self.stride + row) % kernel.max(1);
-                    let taps = part(&taps, row * kernel + columns.skipped, columns.len);
-                    let values = rest(ring, (slot * self.width + columns.start) * groups + group);
-                    for (taps, values) in taps.iter().zip(values.iter().step_by(groups)) {
-                        sums = add(sums, taps, values, self.padding);
-                    }
-                }
-                let output = part_mut(output, i * step + group * LANES, LANES);
-                for ((out, channel), sum) in output.iter_mut().zip(channels).zip(sums) {
-                    *out = narrow(channel.scaled(sum), self.zero).max(self.floor);
+                let rows =
+                    (rows.skipped..below).zip(&lines).map(|(row, line)| (row, line + columns.start * groups + group));
+                let inside = Inside { ring, taps: &taps, groups };
+                let sums = match (columns.len == kernel, kernel) {
+                    (true, 3) => inside.add_rows::<3>(outside, rows),
+                    (true, 5) => inside.add_rows::<5>(outside, rows),
+                    (true, 7) => inside.add_rows::<7>(outside, rows),
+                    _ => rows.fold(all, |sums, (row, line)| {
+                        let taps = part(&taps, row * kernel + columns.skipped, columns.len);
+                        let values = taps.iter().enumerate().map(|(i, taps)| (taps, ring.get(line + i * groups)));
+                        values.fold(sums, |sums, (taps, values)| match values {
+                            Some(values) => add(sums, taps, values, self.padding),
+                            None => sums,
+                        })
+                    }),
+                };
+                let Some(output) = rest_mut(output, i * step + group * LANES).first_chunk_mut::<LANES>() else {
+                    return;
+                };
+                for lane in 0..LANES {
+                    output[lane] = narrow(channels[lane].scaled(sums[lane]), self.zero).max(self.floor);
                 }
             }
         }
+    }
+}
+
+/// Windows that lie inside their map, of some channels.
+struct Inside<'a, const LANES: usize> {
+    ring: &'a [[i8; LANES]],
+    taps: &'a [[u8; LANES]],
+    /// From one pixel to the next.
+    groups: usize,
+}
+
+impl<const LANES: usize> Inside<'_, LANES> {
+    /// Adds tap · value of rows of a known kernel: the row of taps, and where its first value lies.
+    #[inline(always)]
+    fn add_rows<const KERNEL: usize>(
+        &self,
+        mut sums: [i32; LANES],
+        rows: impl Iterator<Item = (usize, usize)>,
+    ) -> [i32; LANES] {
+        for (row, mut at) in rows {
+            let Some(taps) = rest(self.taps, row * KERNEL).first_chunk::<KERNEL>() else { break };
+            for taps in taps {
+                let Some(values) = self.ring.get(at) else { break };
+                sums = add(sums, taps, values, 0);
+                at += self.groups;
+            }
+        }
+        sums
     }
 }
 

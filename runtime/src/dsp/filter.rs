@@ -206,7 +206,10 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
     let (words, line) = split_mut(scratch, quad_words);
     let line = part_mut(bytes(line), 0, 4 * output_width.next_multiple_of(4));
     let mut ring = Ring { words, rows, quad_words };
-    ring.begin(padding);
+    // Rows overwrite all but the padding that they do not reach.
+    if (width + kernel / 2).div_ceil(4) * 8 * rows < quad_words {
+        ring.begin(padding);
+    }
     let band = plane_band(kernel, stride);
     let spilled = (output_width.next_multiple_of(4) - output_width).div_ceil(output_width.max(1));
     let row_bytes = output_width * channels;
@@ -217,7 +220,10 @@ pub(super) fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], pl
             let (slots, start) = ((count - 1) * stride + kernel, y * stride);
             let above = (kernel / 2).saturating_sub(start).min(slots);
             let below = (filter.height + kernel / 2).saturating_sub(start).clamp(above, slots);
-            (0..above).chain(below..slots).for_each(|slot| ring.pad(slot, padding));
+            // A single band has the same for all channels.
+            if first == 0 || outputs > band {
+                (0..above).chain(below..slots).for_each(|slot| ring.pad(slot, padding));
+            }
             if above < below {
                 let row = start + above - kernel / 2;
                 let source = Source {

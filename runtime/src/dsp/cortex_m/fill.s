@@ -19,17 +19,16 @@
         pkhtb   r11, r7, r6, asr #16
         sxtb16  r4, r8
         sxtb16  r5, r10
-        strd    r4, r5, [r2]
+        strd    r4, r5, [r2], #8 * \rows
         sxtb16  r4, r8, ror #8
         sxtb16  r5, r10, ror #8
-        strd    r4, r5, [r2, #8 * \rows]
+        strd    r4, r5, [r2], #8 * \rows
         sxtb16  r4, r9
         sxtb16  r5, r11
-        strd    r4, r5, [r2, #16 * \rows]
+        strd    r4, r5, [r2], #8 * \rows
         sxtb16  r4, r9, ror #8
         sxtb16  r5, r11, ror #8
-        strd    r4, r5, [r2, #24 * \rows]
-        add     r2, #32 * \rows
+        strd    r4, r5, [r2], #8 * \rows
         .endm
 
         .macro  FILL k, rows

@@ -399,9 +399,176 @@ ofa_plane_\k\()_\stride:
         .size ofa_plane_\k\()_\stride, . - ofa_plane_\k\()_\stride
         .endm
 
-        PLANE   3, 1, 24
         PLANE   5, 1, 24
         PLANE   7, 1, 24
         PLANE   3, 2, 15
         PLANE   5, 2, 15
         PLANE   7, 2, 15
+
+@ The same for kernel 3 and stride 1, two rows of outputs at a time: they have two rows of inputs in common, and the taps
+@ stay for the row below.
+@
+@ r0–r3: sums of the upper row, r6–r9: of the lower. r4, r5, r10: inputs. r12, lr: taps. r11: plane.
+
+        .equ Q_STEP, 0          @ one pixel on, three pixels, a row
+        .equ Q_END, 12          @ of the group's pairs of rows
+        .equ Q_OUT, 16
+        .equ Q_TABLE, 20
+        .equ Q_BIAS, 44
+        .equ Q_MULTIPLIER, 48
+        .equ Q_ZERO, 52
+        .equ Q_PLANE, 56        @ of the channel's last group
+        .equ Q_OUTPUT, 60
+        .equ Q_TAPS, 64
+        .equ Q_CHANNELS, 68
+        .equ Q_GROUPS, 72
+        .equ Q_ROWS, 76         @ bytes of a group's pairs of rows
+        .equ Q_COUNT, 80
+        .equ Q_BACK, 84
+        .equ Q_GROUP, 88
+        .equ Q_AT, 92           @ the group's first pixel
+        .equ Q_UP, 96           @ bytes from behind a group's pairs of rows to the group before it
+        .equ Q_ODD, 100         @ whether a row is left
+        .equ Q_FRAME, 104
+
+        .macro  INPUTS s
+        ldrd    r4, r5, [r11, #8 * \s]
+        ldr     r10, [r11, #32 * 24 + 8 * \s]
+        .endm
+
+        @ A row of taps to the sums s0–s3, which begin at `start`; s3 may be that.
+        .macro  SUMS s0, s1, s2, s3, start=no
+        .ifc \start, no
+        smlad   \s0, r4, r12, \s0
+        smlad   \s2, r5, r12, \s2
+        smlatb  \s1, r4, r12, \s1
+        smlatb  \s3, r5, r12, \s3
+        .else
+        smlad   \s0, r4, r12, \start
+        smlad   \s2, r5, r12, \start
+        smlatb  \s1, r4, r12, \start
+        smlatb  \s3, r5, r12, \start
+        .endif
+        smlad   \s1, r5, lr, \s1
+        smlad   \s3, r10, lr, \s3
+        smlabt  \s0, r5, lr, \s0
+        smlabt  \s2, r10, lr, \s2
+        .endm
+
+        .macro  STORE s0, s1, s2, s3
+        ssat    \s0, #8, \s0
+        ssat    \s1, #8, \s1
+        ssat    \s2, #8, \s2
+        ssat    \s3, #8, \s3
+        strb    \s0, [lr]
+        strb    \s1, [lr, r4]
+        strb    \s2, [lr, r4, lsl #1]
+        strb    \s3, [lr, r5]
+        .endm
+
+        .section .text.ofa_plane_3_1, "ax", %progbits
+        .balign 4
+        .global ofa_plane_3_1
+        .type ofa_plane_3_1, %function
+ofa_plane_3_1:
+        push    {r4-r11, lr}
+        sub     sp, #Q_FRAME
+        ldm     r0, {r1-r10}
+        strd    r2, r3, [sp, #Q_TAPS]
+        add     r0, r5, r5, lsl #1
+        strd    r5, r0, [sp, #Q_STEP]
+        str     r6, [sp, #Q_STEP + 8]
+        str     r9, [sp, #Q_ZERO]
+        and     r11, r8, #1
+        subs    r8, r11
+        lsls    r8, r8, #3
+        add     r12, r8, #32 * 24
+        strd    r12, r11, [sp, #Q_UP]
+        strd    r7, r8, [sp, #Q_GROUPS]
+        movs    r0, #4
+        strd    r0, r10, [sp, #Q_COUNT]
+        @ The last group of the first channel.
+        subs    r7, #1
+        mov     r8, #32 * 24
+        mla     r1, r7, r8, r1
+        mla     r4, r7, r10, r4
+        strd    r1, r4, [sp, #Q_PLANE]
+
+1:      ldr     r0, [sp, #Q_TAPS]
+        add     r9, sp, #Q_TABLE
+        .rept   3
+        TAPS    3
+        .endr
+        ldr     r1, [sp, #Q_CHANNELS]
+        ldrd    r2, r3, [r1], #8
+        strd    r0, r1, [sp, #Q_TAPS]
+        strd    r2, r3, [sp, #Q_BIAS]
+        ldr     r0, [sp, #Q_GROUPS]
+        ldrd    r11, lr, [sp, #Q_PLANE]
+2:      strd    r0, lr, [sp, #Q_GROUP]
+        str     lr, [sp, #Q_OUT]
+        ldr     r0, [sp, #Q_ROWS]
+        add     r0, r11
+        str     r0, [sp, #Q_END]
+        cmp     r11, r0
+        beq.w   4f
+
+3:      ldr     r9, [sp, #Q_BIAS]
+        INPUTS  0
+        ldrd    r12, lr, [sp, #Q_TABLE]
+        SUMS    r0, r1, r2, r3, r9
+        INPUTS  1
+        SUMS    r6, r7, r8, r9, r9
+        ldrd    r12, lr, [sp, #Q_TABLE + 8]
+        SUMS    r0, r1, r2, r3
+        INPUTS  2
+        SUMS    r6, r7, r8, r9
+        ldrd    r12, lr, [sp, #Q_TABLE + 16]
+        SUMS    r0, r1, r2, r3
+        INPUTS  3
+        SUMS    r6, r7, r8, r9
+        ldrd    r4, r5, [sp, #Q_MULTIPLIER]
+        NARROW  r4, r5
+        smmlar  r6, r6, r4, r5
+        smmlar  r7, r7, r4, r5
+        smmlar  r8, r8, r4, r5
+        smmlar  r9, r9, r4, r5
+        ldm     sp, {r4, r5, r10, r12, lr}
+        STORE   r0, r1, r2, r3
+        add     lr, r10
+        STORE   r6, r7, r8, r9
+        add     lr, r10
+        str     lr, [sp, #Q_OUT]
+        adds    r11, #16
+        cmp     r11, r12
+        bne.w   3b
+
+4:      ldrd    r4, r5, [sp, #Q_UP]
+        cmp     r5, #0
+        beq.w   5f
+        ldr     r12, [sp, #Q_BIAS]
+        ROWS    3, 1, 32 * 24, Q_TABLE
+        ldrd    r4, r5, [sp, #Q_MULTIPLIER]
+        NARROW  r4, r5
+        ldrd    r4, r5, [sp, #Q_STEP]
+        ldr     lr, [sp, #Q_OUT]
+        STORE   r0, r1, r2, r3
+        ldr     r4, [sp, #Q_UP]
+
+5:      sub     r11, r4
+        ldrd    r0, lr, [sp, #Q_GROUP]
+        ldr     r4, [sp, #Q_BACK]
+        sub     lr, r4
+        subs    r0, #1
+        bne.w   2b
+        ldrd    r1, r2, [sp, #Q_PLANE]
+        adds    r1, #8 * 24
+        adds    r2, #1
+        strd    r1, r2, [sp, #Q_PLANE]
+        ldr     r0, [sp, #Q_COUNT]
+        subs    r0, #1
+        str     r0, [sp, #Q_COUNT]
+        bne.w   1b
+        add     sp, #Q_FRAME
+        pop     {r4-r11, pc}
+        .size ofa_plane_3_1, . - ofa_plane_3_1
