@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use runtime::Layer;
+use runtime::{Activation, Layer};
 use serde_json::Value;
 use tempfile::TempDir;
 use trainer::compile::Golden;
