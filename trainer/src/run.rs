@@ -30,6 +30,10 @@ pub struct RunReport {
     pub latency: Latency,
     /// The arena and variables, without the stack.
     pub sram_bytes: Bytes,
+    /// The arena's share of it.
+    pub arena_bytes: usize,
+    /// What the stack takes on top of it, at its deepest: measured.
+    pub stack_bytes: usize,
     /// Code, constants and the net.
     pub flash_bytes: Bytes,
 }
@@ -101,8 +105,22 @@ pub fn run(
 
     let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| less_128(images.image(i))).collect();
     let classes = net.classes();
-    let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("cannot run an image");
-    let inferred = share_out(board, &firmware, boards, &quantised, work, done)?;
+    // Of one image, as no data makes the stack deeper, and an emulated board looks through megabytes for its end.
+    let with_stack: Vec<_> = quantised.iter().enumerate().map(|(i, image)| (i == 0, image)).collect();
+    let work = |link: &mut Link, (with_stack, image): &(bool, &Vec<i8>)| {
+        let inferred = link.infer(image, classes).context("cannot run an image")?;
+        let stack_bytes = if *with_stack { link.stack_bytes().context("cannot ask for the stack")? } else { 0 };
+        Ok((inferred, stack_bytes as usize))
+    };
+    let (inferred, stacks): (Vec<_>, Vec<_>) =
+        share_out(board, &firmware, boards, &with_stack, work, done)?.into_iter().unzip();
+    let stack_bytes: usize = stacks.into_iter().sum();
+    let Size { flash_bytes, sram_bytes } = firmware.size;
+    ensure!(
+        sram_bytes + stack_bytes < board.ram_bytes as usize,
+        "the stack has met the variables: these take {sram_bytes} of {} bytes of SRAM, and it took all others",
+        board.ram_bytes
+    );
 
     let mut first_difference = None;
     for (image, device) in inferred.iter().enumerate() {
@@ -120,7 +138,6 @@ pub fn run(
         .zip(&images.labels)
         .filter(|(Inferred { scores, .. }, label)| argmax(scores) == usize::from(**label));
     let cost = table.and_then(|table| table.firmware);
-    let Size { flash_bytes, sram_bytes } = firmware.size;
     Ok(RunReport {
         board: board.name.clone(),
         images: images.len(),
@@ -135,6 +152,8 @@ pub fn run(
             max: ticks.iter().copied().max().unwrap_or(0),
         },
         sram_bytes: Bytes { predicted: cost.map(|cost| cost.static_bytes + net.arena_bytes()), linked: sram_bytes },
+        arena_bytes: net.arena_bytes(),
+        stack_bytes,
         flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked: flash_bytes },
     })
 }

@@ -104,6 +104,8 @@ fn a_net_computes_and_costs_what_was_predicted() {
         assert!((bytes.predicted.unwrap() as f64 - bytes.linked as f64).abs() <= allowed, "{bytes:?}");
     }
     assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
+    // More than the registers that every call saves, and all that is known beforehand of so small a net's frames.
+    assert!((200..4096).contains(&report.stack_bytes), "{}", report.stack_bytes);
 }
 
 /// Layers of every kind that fit the smallest board: odd sizes, channels that no vector divides, maps that are smaller

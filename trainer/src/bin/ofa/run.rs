@@ -74,7 +74,7 @@ impl Cmd {
 
 fn as_text(report: &RunReport) -> String {
     let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
-    let RunReport { latency, sram_bytes, flash_bytes, .. } = report;
+    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, .. } = report;
     let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
         let difference = match predicted {
             Some(predicted) if predicted > 0 => format!("{:+.2} %", (measured as f64 / predicted as f64 - 1.0) * 100.0),
@@ -105,7 +105,12 @@ fn as_text(report: &RunReport) -> String {
                 format!(", from {} to {}", latency.min, latency.max)
             }
         ),
-        bytes("SRAM", sram_bytes),
+        format!(
+            "{}, = {arena_bytes} arena + {} variables; with {stack_bytes} of stack {}",
+            bytes("SRAM", sram_bytes),
+            sram_bytes.linked - arena_bytes,
+            sram_bytes.linked + stack_bytes
+        ),
         bytes("flash", flash_bytes),
     ]
     .join("\n")
