@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::board::Board;
 use crate::dataset::Images;
 use crate::device::share_out;
-use crate::firmware::{self, Binary, Size};
+use crate::firmware::{self, Binary, Code, Size};
 use crate::link::{Inferred, Link};
 use crate::model::Compiled;
 use crate::table::{LatencyTable, median};
@@ -36,6 +36,10 @@ pub struct RunReport {
     pub stack_bytes: usize,
     /// Code, constants and the net.
     pub flash_bytes: Bytes,
+    /// The net's taps, channels and steps, of that.
+    pub net_bytes: usize,
+    /// The code, of that, by where it is from; the largest first.
+    pub code: Vec<Code>,
 }
 
 /// A score that differs between board and host.
@@ -155,6 +159,8 @@ pub fn run(
         arena_bytes: net.arena_bytes(),
         stack_bytes,
         flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked: flash_bytes },
+        net_bytes: model.flash_bytes(),
+        code: firmware.code,
     })
 }
 

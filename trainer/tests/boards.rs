@@ -104,6 +104,11 @@ fn a_net_computes_and_costs_what_was_predicted() {
         assert!((bytes.predicted.unwrap() as f64 - bytes.linked as f64).abs() <= allowed, "{bytes:?}");
     }
     assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
+    let code =
+        |of: &str| report.code.iter().filter(|code| code.of.starts_with(of)).map(|code| code.bytes).sum::<usize>();
+    assert!(code("") + report.net_bytes < report.flash_bytes.linked, "{report:?}");
+    assert!(code("runtime::") > code("") / 4 && code("latency_probe::") > 0 && code("core") > 0, "{:?}", report.code);
+    assert!(code("other") < code("") / 50, "all but a few instructions are known: {:?}", report.code);
     // More than the registers that every call saves, and all that is known beforehand of so small a net's frames.
     assert!((200..4096).contains(&report.stack_bytes), "{}", report.stack_bytes);
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use trainer::board::Board;
 use trainer::dataset::Dataset;
+use trainer::firmware::Code;
 use trainer::model::Compiled;
 use trainer::run::{Difference, RunReport, run};
 use trainer::table::LatencyTable;
@@ -33,6 +34,9 @@ pub struct Cmd {
     /// Emulated boards at the same time [default: one for each core].
     #[arg(long)]
     boards: Option<usize>,
+    /// Print also where the firmware's code is from.
+    #[arg(long)]
+    code: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,7 +54,7 @@ impl Cmd {
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;
-        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report) };
+        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report, self.code) };
         writeln!(std::io::stdout(), "{text}")?;
         if let Some(Difference { image, class, device, host }) = report.first_difference {
             bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
@@ -72,9 +76,9 @@ impl Cmd {
     }
 }
 
-fn as_text(report: &RunReport) -> String {
+fn as_text(report: &RunReport, with_code: bool) -> String {
     let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
-    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, .. } = report;
+    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, net_bytes, code, .. } = report;
     let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
         let difference = match predicted {
             Some(predicted) if predicted > 0 => format!("{:+.2} %", (measured as f64 / predicted as f64 - 1.0) * 100.0),
@@ -87,7 +91,8 @@ fn as_text(report: &RunReport) -> String {
     let bytes = |name, bytes: &trainer::run::Bytes| {
         row(name, bytes.predicted.map(|bytes| bytes as u64), bytes.linked as u64, "bytes")
     };
-    [
+    let code_bytes: usize = code.iter().map(|code| code.bytes).sum();
+    let mut lines = vec![
         format!(
             "{}: {} images, accuracy {:.2} %, logits equal: {}",
             report.board,
@@ -106,12 +111,20 @@ fn as_text(report: &RunReport) -> String {
             }
         ),
         format!(
-            "{}, = {arena_bytes} arena + {} variables; with {stack_bytes} of stack {}",
+            "{}: {arena_bytes} arena + {} variables; with {stack_bytes} of stack {}",
             bytes("SRAM", sram_bytes),
             sram_bytes.linked - arena_bytes,
             sram_bytes.linked + stack_bytes
         ),
-        bytes("flash", flash_bytes),
-    ]
-    .join("\n")
+        format!(
+            "{}: {net_bytes} net + {code_bytes} code + {} constants",
+            bytes("flash", flash_bytes),
+            flash_bytes.linked - net_bytes - code_bytes
+        ),
+    ];
+    if with_code {
+        lines.push("code by where it is from, bytes:".into());
+        lines.extend(code.iter().map(|Code { of, bytes }| format!("  {bytes:>8}   {of}")));
+    }
+    lines.join("\n")
 }
