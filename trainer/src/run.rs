@@ -1,7 +1,7 @@
 //! Runs a compiled net on a board, beside the same net on this host and beside what was predicted.
 
 use anyhow::{Context, Result, ensure};
-use runtime::argmax;
+use runtime::{Layer, argmax};
 use serde::Serialize;
 
 use crate::board::Board;
@@ -9,7 +9,7 @@ use crate::dataset::Images;
 use crate::device::share_out;
 use crate::firmware::{self, Binary, Code, Size};
 use crate::link::{Inferred, Link};
-use crate::model::Compiled;
+use crate::model::{Compiled, flash_bytes};
 use crate::table::{LatencyTable, median};
 
 /// What a board made of a net.
@@ -36,8 +36,8 @@ pub struct RunReport {
     pub stack_bytes: usize,
     /// Code, constants and the net.
     pub flash_bytes: Bytes,
-    /// The net's taps, channels and steps, of that.
-    pub net_bytes: usize,
+    /// The net's share of that, by layer.
+    pub layers: Vec<LayerBytes>,
     /// The code, of that, by where it is from; the largest first.
     pub code: Vec<Code>,
 }
@@ -77,6 +77,23 @@ pub struct Bytes {
     pub predicted: Option<usize>,
     /// From the ELF file.
     pub linked: usize,
+}
+
+/// What a layer takes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LayerBytes {
+    /// For people.
+    pub layer: String,
+    /// Of flash: taps, channels and step.
+    pub flash_bytes: usize,
+    /// Of the arena: input, scratch and output.
+    pub arena_bytes: usize,
+}
+
+impl LayerBytes {
+    fn new(layer: &Layer) -> Self {
+        Self { layer: layer.to_string(), flash_bytes: flash_bytes(&[*layer]), arena_bytes: layer.arena_bytes() }
+    }
 }
 
 /// Runs the net on the images, with predictions if there is a table. On `boards` boards at once, or as many as this
@@ -119,7 +136,7 @@ pub fn run(
     let (inferred, stacks): (Vec<_>, Vec<_>) =
         share_out(board, &firmware, boards, &with_stack, work, done)?.into_iter().unzip();
     let stack_bytes: usize = stacks.into_iter().sum();
-    let Size { flash_bytes, sram_bytes } = firmware.size;
+    let Size { flash_bytes: linked, sram_bytes } = firmware.size;
     ensure!(
         sram_bytes + stack_bytes < board.ram_bytes as usize,
         "the stack has met the variables: these take {sram_bytes} of {} bytes of SRAM, and it took all others",
@@ -158,8 +175,8 @@ pub fn run(
         sram_bytes: Bytes { predicted: cost.map(|cost| cost.static_bytes + net.arena_bytes()), linked: sram_bytes },
         arena_bytes: net.arena_bytes(),
         stack_bytes,
-        flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked: flash_bytes },
-        net_bytes: model.flash_bytes(),
+        flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked },
+        layers: layers.iter().map(LayerBytes::new).collect(),
         code: firmware.code,
     })
 }

@@ -106,7 +106,8 @@ fn a_net_computes_and_costs_what_was_predicted() {
     assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
     let code =
         |of: &str| report.code.iter().filter(|code| code.of.starts_with(of)).map(|code| code.bytes).sum::<usize>();
-    assert!(code("") + report.net_bytes < report.flash_bytes.linked, "{report:?}");
+    let net: usize = report.layers.iter().map(|layer| layer.flash_bytes).sum();
+    assert!(code("") + net < report.flash_bytes.linked, "{report:?}");
     assert!(code("runtime::") > code("") / 4 && code("latency_probe::") > 0 && code("core") > 0, "{:?}", report.code);
     assert!(code("other") < code("") / 50, "all but a few instructions are known: {:?}", report.code);
     // More than the registers that every call saves, and all that is known beforehand of so small a net's frames.
@@ -333,18 +334,17 @@ fn printed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Builds a folder of sources around a net with cargo; the folder of what it made.
-fn cargo_with_model(source: &str, model: &Path) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
-    printed(
-        Command::new("cargo")
-            .current_dir(trainer::board::root().join(source))
-            .args(["build", "--release", "--locked", "--quiet", "--target", M4F])
-            .env("OFA_MODEL", model)
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS"),
-    );
-    target.join(M4F).join("release")
+/// Builds firmware with cargo in a folder of sources; the folder of what it made.
+fn cargo_build(source: &str, target: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(trainer::board::root().join(source))
+        .args(["build", "--release", "--locked", "--quiet", "--target", target])
+        .env("CARGO_TARGET_DIR", &folder)
+        .env_remove("RUSTFLAGS");
+    printed(more(&mut cargo));
+    folder.join(target).join("release")
 }
 
 /// The example in C with that net, compiled by Arm's GCC against the library and its header.
@@ -354,7 +354,7 @@ fn example_in_c(net: &Compiled, folder: &Path) -> PathBuf {
     let _guard = ONE_AT_A_TIME.lock();
     let model = folder.join("model");
     net.save(&model).unwrap();
-    let built = cargo_with_model("runtime/c", &model);
+    let built = cargo_build("runtime/c", M4F, |cargo| cargo.env("OFA_MODEL", &model));
     let elf = folder.join("example.elf");
     printed(
         Command::new(ARM_GCC)
@@ -371,8 +371,8 @@ fn example_in_c(net: &Compiled, folder: &Path) -> PathBuf {
 }
 
 /// What a firmware prints over semihosting until it ends.
-fn printed_in_qemu(elf: &Path) -> String {
-    let Link::Qemu { program, arguments, .. } = board().link;
+fn printed_in_qemu(board: Board, elf: &Path) -> String {
+    let Link::Qemu { program, arguments, .. } = board.link;
     printed(Command::new(program).args(arguments).arg("-kernel").arg(elf))
 }
 
@@ -391,7 +391,7 @@ fn the_example_in_c_computes_what_this_host_computes() {
     let folder = tempfile::tempdir().unwrap();
     let space = fashion();
     let net = any_net(&space, &space.smallest(), &small_net());
-    let printed = printed_in_qemu(&example_in_c(&net, folder.path()));
+    let printed = printed_in_qemu(board(), &example_in_c(&net, folder.path()));
     let scores: Vec<i8> = printed.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(scores, scores_of_examples(&net));
 }
@@ -404,13 +404,28 @@ fn the_example_with_rtic_computes_what_this_host_computes() {
     let space = fashion();
     let net = any_net(&space, &space.smallest(), &small_net());
     net.save(folder.path()).unwrap();
-    let elf = cargo_with_model("boards/rtic-example", folder.path()).join("rtic-example");
+    let elf = cargo_build("boards/rtic-example", M4F, |cargo| cargo.env("OFA_MODEL", folder.path()));
     let scores = scores_of_examples(&net);
     let Prediction { class, score, ahead } = Prediction::of(&scores).unwrap();
     // Scores of any net stand for themselves.
     let logit = i32::from(score) * 65_536;
     let line = format!("class {class}, logit {logit} / 65536, {ahead} ahead: score {score} of {scores:?}\n");
-    assert_eq!(printed_in_qemu(&elf), [&*line; 2].concat());
+    assert_eq!(printed_in_qemu(board(), &elf.join("rtic-example")), [&*line; 2].concat());
+}
+
+/// Of an Arm and of a RISC-V core.
+#[test]
+fn the_paint_shows_how_deep_the_stack_got() {
+    for name in [BOARD, "riscv-virt"] {
+        let board = Board::load(name).unwrap();
+        need_qemu!(board.clone());
+        let source = format!("boards/{name}");
+        let built = cargo_build(&source, &board.target, |cargo| cargo.args(["--example", "deep"]));
+        let printed = printed_in_qemu(board, &built.join("examples/deep"));
+        let found: usize = printed.strip_suffix(" of 10000\n").unwrap_or_else(|| panic!("{printed}")).parse().unwrap();
+        // The rest is what the call itself saves.
+        assert!((10_000..10_100).contains(&found), "{name}: {found}");
+    }
 }
 
 /// Whatever the image and the memory hold, nothing in the library can end the firmware.

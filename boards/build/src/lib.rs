@@ -39,8 +39,8 @@ fn link() -> Result<(), Box<dyn Error>> {
     // The link script of `cortex-m-rt`, or of `riscv-rt`.
     if env::var("CARGO_CFG_TARGET_OS")? == "none" {
         println!("cargo::rustc-link-search={folder}");
-        println!("cargo::rustc-link-arg-bins=-Tlink.x");
-        println!("cargo::rustc-link-arg-bins=--nmagic");
+        println!("cargo::rustc-link-arg=-Tlink.x");
+        println!("cargo::rustc-link-arg=--nmagic");
     }
     Ok(())
 }

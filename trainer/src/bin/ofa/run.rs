@@ -9,7 +9,7 @@ use trainer::board::Board;
 use trainer::dataset::Dataset;
 use trainer::firmware::Code;
 use trainer::model::Compiled;
-use trainer::run::{Difference, RunReport, run};
+use trainer::run::{Difference, LayerBytes, RunReport, run};
 use trainer::table::LatencyTable;
 
 use trainer::progress::with_progress;
@@ -34,9 +34,9 @@ pub struct Cmd {
     /// Emulated boards at the same time [default: one for each core].
     #[arg(long)]
     boards: Option<usize>,
-    /// Print also where the firmware's code is from.
+    /// Print also what each layer takes, and where the code is from.
     #[arg(long)]
-    code: bool,
+    sizes: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -54,7 +54,7 @@ impl Cmd {
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;
-        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report, self.code) };
+        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report, self.sizes) };
         writeln!(std::io::stdout(), "{text}")?;
         if let Some(Difference { image, class, device, host }) = report.first_difference {
             bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
@@ -76,9 +76,9 @@ impl Cmd {
     }
 }
 
-fn as_text(report: &RunReport, with_code: bool) -> String {
+fn as_text(report: &RunReport, with_sizes: bool) -> String {
     let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
-    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, net_bytes, code, .. } = report;
+    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, layers, code, .. } = report;
     let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
         let difference = match predicted {
             Some(predicted) if predicted > 0 => format!("{:+.2} %", (measured as f64 / predicted as f64 - 1.0) * 100.0),
@@ -91,6 +91,7 @@ fn as_text(report: &RunReport, with_code: bool) -> String {
     let bytes = |name, bytes: &trainer::run::Bytes| {
         row(name, bytes.predicted.map(|bytes| bytes as u64), bytes.linked as u64, "bytes")
     };
+    let net_bytes: usize = layers.iter().map(|layer| layer.flash_bytes).sum();
     let code_bytes: usize = code.iter().map(|code| code.bytes).sum();
     let mut lines = vec![
         format!(
@@ -122,9 +123,12 @@ fn as_text(report: &RunReport, with_code: bool) -> String {
             flash_bytes.linked - net_bytes - code_bytes
         ),
     ];
-    if with_code {
-        lines.push("code by where it is from, bytes:".into());
-        lines.extend(code.iter().map(|Code { of, bytes }| format!("  {bytes:>8}   {of}")));
+    if with_sizes {
+        lines.push(format!("  {:>8} {:>8}", "flash", "SRAM"));
+        lines.extend(layers.iter().map(|LayerBytes { layer, flash_bytes, arena_bytes }| {
+            format!("  {flash_bytes:>8} {arena_bytes:>8}   {layer}")
+        }));
+        lines.extend(code.iter().map(|Code { of, bytes }| format!("  {bytes:>8} {:>8}   {of}", "")));
     }
     lines.join("\n")
 }
