@@ -233,6 +233,7 @@ fn try_board(name: String) {
     let net = any_net(&space, &space.smallest(), &small_net());
     let report = run(&board, &net, &any_images(3, 13), None, 1, &|| ()).unwrap();
     assert!(report.logits_equal_host, "{name}: {:?}", report.first_difference);
+    assert!((200..4096).contains(&report.stack_bytes), "{name}: {}", report.stack_bytes);
 }
 
 #[test]
