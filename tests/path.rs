@@ -40,6 +40,17 @@ fn the_steps_one_by_one() {
     let accuracy = &report["accuracy"];
     assert!(accuracy["float"].as_f64() > Some(0.9) && accuracy["int8"].as_f64() > Some(0.9), "{accuracy}");
 
+    let sram = report["sram_bytes"].as_u64().expect("a number");
+    let small = board_with_sram(sram - 1);
+    let too_large = [model.as_str(), "-too-large"].concat();
+    let mut compile = command(&["compile", &subnet, "--data", &data, "--board", "small", "--out", &too_large]);
+    compile.env("OFA_ROOT", small.path());
+    let refused = ran(compile);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let line = format!("error: the net misses small's SRAM by 1 bytes ({sram} of {})\n", sram - 1);
+    assert_eq!((refused.stdout.as_str(), refused.stderr), ("", line));
+    assert!(!std::path::Path::new(&too_large).exists());
+
     let ran = json(&done(&[
         "run", "--board", board, &model, "--data", &data, "--images", "200", "--table", &table, "--json",
     ]));
@@ -129,6 +140,32 @@ fn the_demo_on_photographs_in_small() {
     let other = ofa(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &again]);
     assert_eq!(other.code, Some(2));
     assert!(other.stderr.contains("learned the classes blue, green, red"), "{}", other.stderr);
+}
+
+/// A folder like the repository, with a board that has so much memory for variables.
+fn board_with_sram(bytes: u64) -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = root.path().join("boards/small");
+    std::fs::create_dir_all(&folder).expect("the folder is ours");
+    let text = format!(
+        r#"name = "small"
+core = "Cortex-M4F"
+target = "thumbv7em-none-eabihf"
+clock_hz = 1
+unit = "instructions"
+flash_bytes = 1_000_000
+ram_bytes = {bytes}
+tested = "never"
+
+[link]
+kind = "qemu"
+program = "none"
+package = "none"
+arguments = []
+"#
+    );
+    std::fs::write(folder.join("board.toml"), text).expect("the folder is ours");
+    root
 }
 
 fn within(what: &str, predicted: &Value, measured: &Value, share: f64, bytes: f64) {

@@ -23,8 +23,9 @@ static BUFFER: ConstStaticCell<Frame> = ConstStaticCell::new([0; FRAME]);
 #[allow(unsafe_code)] // in what `entry` makes of it
 #[entry]
 fn main() -> ! {
+    stack::paint();
     let buffer = BUFFER.take();
-    let mut runner = Runner::new(&MODEL, ARENA.take());
+    let mut runner = Runner::new(&MODEL, ARENA.take(), stack::depth);
     loop {
         let Ok(()) = serve(&mut link(), &FACTS, &mut meter(), &mut runner, buffer);
     }

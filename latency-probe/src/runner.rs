@@ -17,12 +17,18 @@ pub struct Runner<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usi
     loaded: usize,
     /// Whether the arena holds the scores.
     inferred: bool,
+    stack_depth: fn() -> u32,
 }
 
 impl<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Runner<'a, IMAGE, ARENA, CLASSES> {
-    /// Its image goes directly to where the net reads it.
-    pub fn new(model: &'static Model<IMAGE, ARENA, CLASSES>, arena: &'a mut Arena<ARENA>) -> Self {
-        Self { model, arena, loaded: 0, inferred: false }
+    /// Its image goes directly to where the net reads it. `stack_depth` says how many bytes the stack has had at its
+    /// deepest.
+    pub fn new(
+        model: &'static Model<IMAGE, ARENA, CLASSES>,
+        arena: &'a mut Arena<ARENA>,
+        stack_depth: fn() -> u32,
+    ) -> Self {
+        Self { model, arena, loaded: 0, inferred: false, stack_depth }
     }
 
     /// A build error that says by how many bytes the net alone misses the board, when called in a `const`. What
@@ -102,6 +108,7 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Service for R
             Request::Load { offset, bytes } => self.load(offset, bytes),
             Request::Infer => self.infer(meter),
             Request::Scores { offset } => self.scores(offset),
+            Request::Stack => Ok(Reply::Stack { bytes: (self.stack_depth)() }),
             Request::Hello | Request::Measure { .. } => Err(Refusal::Firmware),
         }
     }

@@ -14,7 +14,7 @@ use runtime::{Invalid, Layer};
 use serde::{Deserialize, Serialize};
 
 /// Version of the frames and messages. A peer that speaks another is told so.
-pub const PROTOCOL: u8 = 2;
+pub const PROTOCOL: u8 = 3;
 /// Version of this crate, and of the runtime that it measures.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Most bytes of an image or of scores in a message.
@@ -61,6 +61,8 @@ pub enum Request<'a> {
         /// First class.
         offset: u32,
     },
+    /// How deep has the stack got?
+    Stack,
 }
 
 /// What the device answers.
@@ -90,6 +92,11 @@ pub enum Reply<'a> {
     },
     /// To [`Request::Scores`].
     Scores(Vec<i8, CHUNK>),
+    /// To [`Request::Stack`].
+    Stack {
+        /// At its deepest since the firmware's start.
+        bytes: u32,
+    },
     /// To any of them.
     Refused(Refusal),
 }

@@ -179,7 +179,9 @@ fn refusals_say_why() {
 
 #[test]
 fn a_probe_runs_no_net_and_a_runner_measures_no_layer() {
-    for request in [Request::Infer, Request::Scores { offset: 0 }, Request::Load { offset: 0, bytes: &[1] }] {
+    for request in
+        [Request::Infer, Request::Stack, Request::Scores { offset: 0 }, Request::Load { offset: 0, bytes: &[1] }]
+    {
         assert_eq!(answer(&request), Reply::Refused(Refusal::Firmware));
     }
     let (replies, _) = runner(frame(1, &measure(Layer::Block(BLOCK), 1)));
@@ -201,7 +203,7 @@ static CHANNELS: [Channel; 1] = [Channel { bias: 0, multiplier: 1 << 30 }];
 static ECHO: Model<400, { runtime::arena_bytes(&STEPS) }, 400> = Model::new(&STEPS, &CHANNELS, &[4]);
 
 fn runner(sent: Vec<u8>) -> (Vec<(u8, Reply<'static>)>, u32) {
-    exchange(&mut Runner::new(&ECHO, &mut Arena::new()), sent)
+    exchange(&mut Runner::new(&ECHO, &mut Arena::new(), || 1234), sent)
 }
 
 fn image() -> Vec<u8> {
@@ -222,6 +224,7 @@ fn a_runner_infers_what_was_loaded() {
         frame(4, &Request::Scores { offset: 0 }),
         frame(5, &Request::Scores { offset: 256 }),
         frame(6, &Request::Scores { offset: 400 }),
+        frame(7, &Request::Stack),
     ];
     let (replies, rises) = runner(requests.concat());
     let scores = |range: std::ops::Range<usize>| Reply::Scores(range.map(|i| (i % 100) as i8 + 1).collect());
@@ -232,6 +235,7 @@ fn a_runner_infers_what_was_loaded() {
         (4, scores(0..256)),
         (5, scores(256..400)),
         (6, Reply::Refused(Refusal::Range)),
+        (7, Reply::Stack { bytes: 1234 }),
     ];
     assert_eq!(replies, expected);
     assert_eq!(rises, 1);

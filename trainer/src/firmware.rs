@@ -1,5 +1,7 @@
 //! Firmware: built by cargo in the board's folder, and weighed by what its ELF file loads.
 
+mod code;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +14,8 @@ use crate::board::{Board, root};
 use crate::child::Child;
 use crate::files;
 use crate::model::Compiled;
+
+pub use code::Code;
 
 /// Settings of cargo that are the user's and not an outer cargo's.
 const USERS_SETTINGS: [&str; 5] = ["CARGO_HOME", "CARGO_HTTP", "CARGO_NET", "CARGO_REGISTR", "CARGO_SOURCE"];
@@ -34,6 +38,8 @@ pub struct Firmware {
     pub sha256: String,
     /// What it takes.
     pub size: Size,
+    /// Its code by where that is from, the largest first.
+    pub code: Vec<Code>,
 }
 
 /// Memory that a firmware takes.
@@ -63,10 +69,10 @@ pub fn build(board: &Board, binary: Binary<'_>) -> Result<Firmware> {
     run_cargo(board, name, binary, &target)?;
     let built = target.join(&board.target).join("release").join(name);
     let bytes = fs::read(&built).with_context(|| format!("cargo has not made {}", built.display()))?;
-    let (size, sha256) = weigh(&bytes).with_context(|| format!("{} is damaged", built.display()))?;
+    let (size, sha256, code) = weigh(&bytes).with_context(|| format!("{} is damaged", built.display()))?;
     let elf = target.join("firmware").join(format!("{}-{name}-{}.elf", board.name, &sha256[..16]));
     files::write(&elf, &bytes)?;
-    Ok(Firmware { elf, sha256, size })
+    Ok(Firmware { elf, sha256, size, code })
 }
 
 /// Beside the other builds: where cargo puts them, or in the sources' `target`.
@@ -133,8 +139,8 @@ fn reason(words: &[String]) -> String {
     if causes.is_empty() { words[words.len().saturating_sub(3)..].join(" ") } else { causes.join(" ") }
 }
 
-/// Sizes and hash of what an ELF file loads.
-fn weigh(bytes: &[u8]) -> Result<(Size, String)> {
+/// Sizes and hash of what an ELF file loads, and its code by origin.
+fn weigh(bytes: &[u8]) -> Result<(Size, String, Vec<Code>)> {
     let file = object::File::parse(bytes)?;
     let mut size = Size { flash_bytes: 0, sram_bytes: 0 };
     let mut hash = Sha256::new();
@@ -152,5 +158,5 @@ fn weigh(bytes: &[u8]) -> Result<(Size, String)> {
         }
     }
     let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((size, hash))
+    Ok((size, hash, code::by_origin(&file)?))
 }

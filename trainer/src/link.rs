@@ -119,6 +119,17 @@ impl Link {
         Err(LinkError::Damaged)
     }
 
+    /// Bytes that the stack of a net's firmware has had at its deepest.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn stack_bytes(&mut self) -> Result<u32, LinkError> {
+        match self.ask(&Request::Stack)? {
+            Reply::Stack { bytes } => Ok(bytes),
+            _ => Err(LinkError::Unexpected),
+        }
+    }
+
     fn scores(&mut self, classes: usize) -> Result<Vec<i8>, LinkError> {
         let mut scores = Vec::with_capacity(classes);
         while scores.len() < classes {
@@ -416,7 +427,7 @@ mod tests {
         for bad in 0..5 {
             let mut changes = vec![keep; 5];
             changes[bad] = damage;
-            let mut link = link(Runner::new(&ECHO, Box::leak(Box::new(Arena::new()))), with_changes(changes));
+            let mut link = link(Runner::new(&ECHO, Box::leak(Box::new(Arena::new())), || 0), with_changes(changes));
             assert_eq!(link.infer(&image, 324), inferred, "with damaged reply {bad}");
             assert_eq!(link.infer(&image, 324), inferred, "after damaged reply {bad}");
         }

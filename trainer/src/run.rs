@@ -1,15 +1,15 @@
 //! Runs a compiled net on a board, beside the same net on this host and beside what was predicted.
 
 use anyhow::{Context, Result, ensure};
-use runtime::argmax;
+use runtime::{Layer, argmax};
 use serde::Serialize;
 
 use crate::board::Board;
 use crate::dataset::Images;
 use crate::device::share_out;
-use crate::firmware::{self, Binary, Size};
+use crate::firmware::{self, Binary, Code, Size};
 use crate::link::{Inferred, Link};
-use crate::model::Compiled;
+use crate::model::{Compiled, flash_bytes};
 use crate::table::{LatencyTable, median};
 
 /// What a board made of a net.
@@ -30,8 +30,16 @@ pub struct RunReport {
     pub latency: Latency,
     /// The arena and variables, without the stack.
     pub sram_bytes: Bytes,
+    /// The arena's share of it.
+    pub arena_bytes: usize,
+    /// What the stack takes on top of it, at its deepest: measured.
+    pub stack_bytes: usize,
     /// Code, constants and the net.
     pub flash_bytes: Bytes,
+    /// The net's share of that, by layer.
+    pub layers: Vec<LayerBytes>,
+    /// The code, of that, by where it is from; the largest first.
+    pub code: Vec<Code>,
 }
 
 /// A score that differs between board and host.
@@ -71,6 +79,23 @@ pub struct Bytes {
     pub linked: usize,
 }
 
+/// What a layer takes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LayerBytes {
+    /// For people.
+    pub layer: String,
+    /// Of flash: taps, channels and step.
+    pub flash_bytes: usize,
+    /// Of the arena: input, scratch and output.
+    pub arena_bytes: usize,
+}
+
+impl LayerBytes {
+    fn new(layer: &Layer) -> Self {
+        Self { layer: layer.to_string(), flash_bytes: flash_bytes(&[*layer]), arena_bytes: layer.arena_bytes() }
+    }
+}
+
 /// Runs the net on the images, with predictions if there is a table. On `boards` boards at once, or as many as this
 /// host can emulate where that is 0; `done` is called after each image.
 ///
@@ -101,8 +126,22 @@ pub fn run(
 
     let quantised: Vec<Vec<i8>> = (0..images.len()).map(|i| less_128(images.image(i))).collect();
     let classes = net.classes();
-    let work = |link: &mut Link, image: &Vec<i8>| link.infer(image, classes).context("cannot run an image");
-    let inferred = share_out(board, &firmware, boards, &quantised, work, done)?;
+    // Of one image, as no data makes the stack deeper, and an emulated board looks through megabytes for its end.
+    let with_stack: Vec<_> = quantised.iter().enumerate().map(|(i, image)| (i == 0, image)).collect();
+    let work = |link: &mut Link, (with_stack, image): &(bool, &Vec<i8>)| {
+        let inferred = link.infer(image, classes).context("cannot run an image")?;
+        let stack_bytes = if *with_stack { link.stack_bytes().context("cannot ask for the stack")? } else { 0 };
+        Ok((inferred, stack_bytes as usize))
+    };
+    let (inferred, stacks): (Vec<_>, Vec<_>) =
+        share_out(board, &firmware, boards, &with_stack, work, done)?.into_iter().unzip();
+    let stack_bytes: usize = stacks.into_iter().sum();
+    let Size { flash_bytes: linked, sram_bytes } = firmware.size;
+    ensure!(
+        sram_bytes + stack_bytes < board.ram_bytes as usize,
+        "the stack has met the variables: these take {sram_bytes} of {} bytes of SRAM, and it took all others",
+        board.ram_bytes
+    );
 
     let mut first_difference = None;
     for (image, device) in inferred.iter().enumerate() {
@@ -120,7 +159,6 @@ pub fn run(
         .zip(&images.labels)
         .filter(|(Inferred { scores, .. }, label)| argmax(scores) == usize::from(**label));
     let cost = table.and_then(|table| table.firmware);
-    let Size { flash_bytes, sram_bytes } = firmware.size;
     Ok(RunReport {
         board: board.name.clone(),
         images: images.len(),
@@ -135,7 +173,11 @@ pub fn run(
             max: ticks.iter().copied().max().unwrap_or(0),
         },
         sram_bytes: Bytes { predicted: cost.map(|cost| cost.static_bytes + net.arena_bytes()), linked: sram_bytes },
-        flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked: flash_bytes },
+        arena_bytes: net.arena_bytes(),
+        stack_bytes,
+        flash_bytes: Bytes { predicted: cost.map(|cost| cost.code_bytes + model.flash_bytes()), linked },
+        layers: layers.iter().map(LayerBytes::new).collect(),
+        code: firmware.code,
     })
 }
 

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 use std::thread;
 
 use latency_probe::Trial;
-use runtime::{Activation, Block, Channel, Conv, Layer, Linear, Pool, Shape, Weights};
+use object::{Object, ObjectSymbol};
+use runtime::{Activation, Block, Channel, Conv, Layer, Linear, Pool, Prediction, Shape, Weights};
 use trainer::board::{Board, Link};
 use trainer::dataset::Images;
 use trainer::device::with_board;
@@ -19,6 +22,9 @@ use trainer::space::{Arch, Space};
 use trainer::table::{LatencyTable, Outcome};
 
 const BOARD: &str = "mps2-an386";
+/// Rust's name of its machine.
+const M4F: &str = "thumbv7em-none-eabihf";
+const ARM_GCC: &str = "arm-none-eabi-gcc";
 
 macro_rules! need_qemu {
     () => {
@@ -98,6 +104,14 @@ fn a_net_computes_and_costs_what_was_predicted() {
         assert!((bytes.predicted.unwrap() as f64 - bytes.linked as f64).abs() <= allowed, "{bytes:?}");
     }
     assert!(table.firmware.unwrap().static_bytes < 900, "{:?}", table.firmware);
+    let code =
+        |of: &str| report.code.iter().filter(|code| code.of.starts_with(of)).map(|code| code.bytes).sum::<usize>();
+    let net: usize = report.layers.iter().map(|layer| layer.flash_bytes).sum();
+    assert!(code("") + net < report.flash_bytes.linked, "{report:?}");
+    assert!(code("runtime::") > code("") / 4 && code("latency_probe::") > 0 && code("core") > 0, "{:?}", report.code);
+    assert!(code("other") < code("") / 50, "all but a few instructions are known: {:?}", report.code);
+    // More than the registers that every call saves, and all that is known beforehand of so small a net's frames.
+    assert!((200..4096).contains(&report.stack_bytes), "{}", report.stack_bytes);
 }
 
 /// Layers of every kind that fit the smallest board: odd sizes, channels that no vector divides, maps that are smaller
@@ -219,6 +233,7 @@ fn try_board(name: String) {
     let net = any_net(&space, &space.smallest(), &small_net());
     let report = run(&board, &net, &any_images(3, 13), None, 1, &|| ()).unwrap();
     assert!(report.logits_equal_host, "{name}: {:?}", report.first_difference);
+    assert!((200..4096).contains(&report.stack_bytes), "{name}: {}", report.stack_bytes);
 }
 
 #[test]
@@ -255,9 +270,8 @@ fn layers_whose_output_is_not_the_hosts_are_named() {
     let space = fashion();
     let layers = space.layers(&space.smallest());
     let error = measure_layers(&board, &wrong, &layers, settings(1, 1), &|| ()).unwrap_err().to_string();
-    let first =
-        "mps2-an386 does not compute what this host computes: conv 20x20x1 -> 10x10x16 k3 s2 relu6 has checksum ";
-    assert!(error.starts_with(first), "{error}");
+    let first = format!("mps2-an386 does not compute what this host computes: {} has checksum ", layers[0]);
+    assert!(error.starts_with(&first), "{error}");
     // All but the pooling, which has no taps.
     assert!(error.ends_with(&format!("(and {} more layers)", layers.len() - 2)), "{error}");
 }
@@ -301,54 +315,135 @@ fn a_net_that_misses_the_board_is_a_build_error_in_bytes() {
     assert!(!error.contains('\n'), "{error}");
 }
 
-/// The static library, its header and the example in C: compiled by Arm's GCC, run in QEMU, the same scores.
+/// Whether Arm's GCC and newlib are here.
+fn has_arm_gcc() -> bool {
+    let newlib = Command::new(ARM_GCC).arg("-print-file-name=rdimon.specs").output();
+    let found = newlib.is_ok_and(|output| output.stdout.starts_with(b"/"));
+    if !found {
+        // Past the test runner, which keeps what a passing test prints to itself.
+        let packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi";
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {ARM_GCC} with newlib is missing; apt-get install {packages}");
+    }
+    found
+}
+
+/// What a program that must succeed prints.
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Builds firmware with cargo in a folder of sources; the folder of what it made.
+fn cargo_build(source: &str, target: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(trainer::board::root().join(source))
+        .args(["build", "--release", "--locked", "--quiet", "--target", target])
+        .env("CARGO_TARGET_DIR", &folder)
+        .env_remove("RUSTFLAGS");
+    printed(more(&mut cargo));
+    folder.join(target).join("release")
+}
+
+/// The example in C with that net, compiled by Arm's GCC against the library and its header.
+fn example_in_c(net: &Compiled, folder: &Path) -> PathBuf {
+    // Held until the library is linked: another net's would replace it.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    let model = folder.join("model");
+    net.save(&model).unwrap();
+    let built = cargo_build("runtime/c", M4F, |cargo| cargo.env("OFA_MODEL", &model));
+    let elf = folder.join("example.elf");
+    printed(
+        Command::new(ARM_GCC)
+            .current_dir(trainer::board::root().join("runtime/c/example"))
+            .args(["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-O2"])
+            .args(["-Wall", "-Wextra", "-Werror", "-I"])
+            .arg(&built)
+            .args(["main.c", "start.c"])
+            .arg(built.join("libofa.a"))
+            .args(["--specs=rdimon.specs", "-Wl,--gc-sections", "-T", "mps2-an386.ld", "-o"])
+            .arg(&elf),
+    );
+    elf
+}
+
+/// What a firmware prints over semihosting until it ends.
+fn printed_in_qemu(board: Board, elf: &Path) -> String {
+    let Link::Qemu { program, arguments, .. } = board.link;
+    printed(Command::new(program).args(arguments).arg("-kernel").arg(elf))
+}
+
+/// What the host makes of the image of the examples: value i is 37 i + 11, modulo 256, as int8.
+fn scores_of_examples(net: &Compiled) -> Vec<i8> {
+    let image: Vec<u8> = (0..net.net().unwrap().input().len()).map(|i| (37 * i + 11) as u8 ^ 0x80).collect();
+    net.scores(&image).unwrap()
+}
+
 #[test]
 fn the_example_in_c_computes_what_this_host_computes() {
     need_qemu!();
-    let gcc = "arm-none-eabi-gcc";
-    let newlib = Command::new(gcc).arg("-print-file-name=rdimon.specs").output();
-    if !newlib.is_ok_and(|output| output.stdout.starts_with(b"/")) {
-        // Past the test runner, which keeps what a passing test prints to itself.
-        let packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi";
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {gcc} with newlib is missing; apt-get install {packages}");
+    if !has_arm_gcc() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let space = fashion();
     let net = any_net(&space, &space.smallest(), &small_net());
-    let model = folder.path().join("model");
-    net.save(&model).unwrap();
-    let source = trainer::board::root().join("runtime/c").canonicalize().unwrap();
-    let target = folder.path().join("target");
-    let run = |command: &mut Command| {
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    run(Command::new("cargo")
-        .current_dir(&source)
-        .args(["build", "--release", "--locked", "--quiet", "--target", "thumbv7em-none-eabihf"])
-        .env("OFA_MODEL", &model)
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS"));
-    let elf = folder.path().join("example.elf");
-    run(Command::new(gcc)
-        .current_dir(&source)
-        .args(["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-O2"])
-        .args(["-Wall", "-Wextra", "-Werror", "-I."])
-        .arg(format!("-DARENA_BYTES={}", net.net().unwrap().arena_bytes()))
-        .args(["example/main.c", "example/start.c"])
-        .arg(target.join("thumbv7em-none-eabihf/release/libofa.a"))
-        .args(["--specs=rdimon.specs", "-Wl,--gc-sections", "-T", "example/mps2-an386.ld", "-o"])
-        .arg(&elf));
-    let printed = run(Command::new("qemu-system-arm")
-        .args(["-machine", BOARD, "-display", "none", "-monitor", "none", "-serial", "none"])
-        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-        .arg(&elf));
+    let printed = printed_in_qemu(board(), &example_in_c(&net, folder.path()));
     let scores: Vec<i8> = printed.lines().map(|line| line.parse().unwrap()).collect();
-    // The example's image, as pixels.
-    let image: Vec<u8> = (0..13 * 13).map(|i| (37 * i + 11) as u8 ^ 0x80).collect();
-    assert_eq!(scores, net.scores(&image).unwrap());
+    assert_eq!(scores, scores_of_examples(&net));
+}
+
+/// An interrupt takes lines while a task of a lower priority infers, image after image.
+#[test]
+fn the_example_with_rtic_computes_what_this_host_computes() {
+    need_qemu!();
+    let folder = tempfile::tempdir().unwrap();
+    let space = fashion();
+    let net = any_net(&space, &space.smallest(), &small_net());
+    net.save(folder.path()).unwrap();
+    let elf = cargo_build("boards/rtic-example", M4F, |cargo| cargo.env("OFA_MODEL", folder.path()));
+    let scores = scores_of_examples(&net);
+    let Prediction { class, score, ahead } = Prediction::of(&scores).unwrap();
+    // Scores of any net stand for themselves.
+    let logit = i32::from(score) * 65_536;
+    let line = format!("class {class}, logit {logit} / 65536, {ahead} ahead: score {score} of {scores:?}\n");
+    assert_eq!(printed_in_qemu(board(), &elf.join("rtic-example")), [&*line; 2].concat());
+}
+
+/// Of an Arm and of a RISC-V core.
+#[test]
+fn the_paint_shows_how_deep_the_stack_got() {
+    for name in [BOARD, "riscv-virt"] {
+        let board = Board::load(name).unwrap();
+        need_qemu!(board.clone());
+        let source = format!("boards/{name}");
+        let built = cargo_build(&source, &board.target, |cargo| cargo.args(["--example", "deep"]));
+        let printed = printed_in_qemu(board, &built.join("examples/deep"));
+        let found: usize = printed.strip_suffix(" of 10000\n").unwrap_or_else(|| panic!("{printed}")).parse().unwrap();
+        // The rest is what the call itself saves.
+        assert!((10_000..10_100).contains(&found), "{name}: {found}");
+    }
+}
+
+/// Whatever the image and the memory hold, nothing in the library can end the firmware.
+#[test]
+fn no_panic_is_linked_into_firmware_in_c() {
+    if !has_arm_gcc() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let space = fashion();
+    let net = any_net(&space, &space.smallest(), &small_net());
+    let elf = fs::read(example_in_c(&net, folder.path())).unwrap();
+    let file = object::File::parse(&*elf).unwrap();
+    let names: Vec<_> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();
+    assert!(names.contains(&"ofa_infer"), "the symbols are there: {names:?}");
+    let of_panics = ["panic", "index_fail", "unwrap_failed", "expect_failed", "begin_unwind"];
+    let found: Vec<_> = names.iter().filter(|name| of_panics.iter().any(|part| name.contains(part))).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[cfg(unix)]
@@ -466,7 +561,7 @@ fn the_commands_work_on_files() {
 }
 
 /// The four files of a data set of grey noise.
-fn write_idx(folder: &std::path::Path, side: u16, count: usize) {
+fn write_idx(folder: &Path, side: u16, count: usize) {
     fs::create_dir_all(folder).unwrap();
     let images = any_images(count, side);
     let number = |number: usize| (number as u32).to_be_bytes();

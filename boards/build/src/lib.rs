@@ -19,8 +19,16 @@ const OF_A_CRATE: [&str; 3] = ["Cargo.toml", "build.rs", "src"];
 
 /// Prepares the build of the board whose build script calls it, or ends it with what is wrong.
 pub fn prepare() {
-    let link = link().and_then(|()| facts()).and_then(|()| model());
-    if let Err(error) = link {
+    or_end(link().and_then(|()| facts()).and_then(|()| model_of_runner()));
+}
+
+/// Prepares the build of an example, which has a compiled net and is no board.
+pub fn prepare_example() {
+    or_end(link().and_then(|()| model()));
+}
+
+fn or_end(prepared: Result<(), Box<dyn Error>>) {
+    if let Err(error) = prepared {
         println!("cargo::error={error}");
     }
 }
@@ -31,8 +39,8 @@ fn link() -> Result<(), Box<dyn Error>> {
     // The link script of `cortex-m-rt`, or of `riscv-rt`.
     if env::var("CARGO_CFG_TARGET_OS")? == "none" {
         println!("cargo::rustc-link-search={folder}");
-        println!("cargo::rustc-link-arg-bins=-Tlink.x");
-        println!("cargo::rustc-link-arg-bins=--nmagic");
+        println!("cargo::rustc-link-arg=-Tlink.x");
+        println!("cargo::rustc-link-arg=--nmagic");
     }
     Ok(())
 }
@@ -122,14 +130,19 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(nested.concat())
 }
 
-/// Passes the compiled net on to the runner, which the feature `model` turns on.
+/// The runner has a compiled net: the feature `model` turns it on.
+fn model_of_runner() -> Result<(), Box<dyn Error>> {
+    match env::var_os("CARGO_FEATURE_MODEL") {
+        Some(_) => model(),
+        None => Ok(()),
+    }
+}
+
+/// Passes the compiled net on to the firmware.
 fn model() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=OFA_MODEL");
-    if env::var_os("CARGO_FEATURE_MODEL").is_none() {
-        return Ok(());
-    }
     let folder = env::var("OFA_MODEL")
-        .map_err(|_| "the runner needs a compiled net: set OFA_MODEL to the folder that `ofa compile` wrote")?;
+        .map_err(|_| "this firmware needs a compiled net: set OFA_MODEL to the folder that `ofa compile` wrote")?;
     for file in ["model.rs", "weights.bin"] {
         let path = Path::new(&folder).join(file);
         if !path.is_file() {

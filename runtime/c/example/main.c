@@ -6,29 +6,21 @@
 
 #include "ofa.h"
 
-#ifndef ARENA_BYTES
-#error "compile with -DARENA_BYTES=…, the ARENA_BYTES of model.rs"
-#endif
-
 extern void initialise_monitor_handles(void);
 
-static uint32_t arena[ARENA_BYTES / 4];
+static uint32_t arena[OFA_ARENA_BYTES / 4];
 
 int main(void) {
     initialise_monitor_handles();
-    if (ofa_arena_bytes > sizeof arena) {
-        printf("the arena lacks %u bytes\n", (unsigned)(ofa_arena_bytes - sizeof arena));
-        return EXIT_FAILURE;
-    }
     int8_t *image = (int8_t *)arena;
-    for (size_t i = 0; i < ofa_image_bytes; i++) {
+    for (size_t i = 0; i < OFA_IMAGE_BYTES; i++) {
         image[i] = (int8_t)(37 * i + 11);
     }
     const int8_t *scores = ofa_infer(arena, sizeof arena);
     if (scores == NULL) {
         return EXIT_FAILURE;
     }
-    for (size_t i = 0; i < ofa_classes; i++) {
+    for (size_t i = 0; i < OFA_CLASSES; i++) {
         printf("%d\n", scores[i]);
     }
     return EXIT_SUCCESS;

@@ -1,4 +1,4 @@
-//! The net of the folder `OFA_MODEL` for firmware in C. `ofa.h` declares what is here, and says how to call it.
+//! The net of the folder `OFA_MODEL` for firmware in C. The build makes `ofa.h` of this file and of the net's sizes.
 //!
 //! The one place outside of memory and instructions where code is unsafe: C's pointers become slices here.
 
@@ -8,30 +8,19 @@
 use core::panic::PanicInfo;
 use core::slice;
 
-use model::{ARENA_BYTES, CLASSES, IMAGE_BYTES, MODEL, SCORES};
+use model::{ARENA_BYTES, CLASSES, MODEL, SCORES};
 
 #[allow(dead_code, unused_imports)]
 mod model {
     include!(env!("OFA_MODEL_RS"));
 }
 
-/// Bytes of an image.
-#[unsafe(no_mangle)]
-pub static ofa_image_bytes: usize = IMAGE_BYTES;
-
-/// Bytes of the memory that an inference needs.
-#[unsafe(no_mangle)]
-pub static ofa_arena_bytes: usize = ARENA_BYTES;
-
-/// Scores of an image.
-#[unsafe(no_mangle)]
-pub static ofa_classes: usize = CLASSES;
-
-/// The scores of the image that lies in the arena's first bytes; null where the arena is null, not aligned to 4 bytes or
-/// too short. They lie in the arena.
+/// The scores of the image that lies in the arena's first bytes: `OFA_CLASSES` of them, higher is likelier. They lie in
+/// the arena, until it is written to. `NULL` where the arena is `NULL`, not aligned to 4 bytes, or shorter than
+/// `OFA_ARENA_BYTES`.
 ///
 /// # Safety
-/// `arena` points to `bytes` bytes, initialised, that nobody else uses meanwhile.
+/// `arena` points to `bytes` bytes that nobody else uses meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ofa_infer(arena: *mut u32, bytes: usize) -> *const i8 {
     if arena.is_null() || !arena.is_aligned() || bytes < ARENA_BYTES {
@@ -42,10 +31,10 @@ pub unsafe extern "C" fn ofa_infer(arena: *mut u32, bytes: usize) -> *const i8 {
     MODEL.net().run(arena).as_ptr()
 }
 
-/// The likeliest class of an inference's scores; 0 where they are null.
+/// The likeliest class; 0 where the scores are `NULL`.
 ///
 /// # Safety
-/// `scores` is null or what [`ofa_infer`] returned, and the arena is unchanged since.
+/// `scores` is `NULL` or what `ofa_infer` returned, and the arena is unchanged since.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ofa_class(scores: *const i8) -> usize {
     if scores.is_null() {

@@ -11,8 +11,10 @@ pub(crate) enum Purpose {
     /// The augmentation of an image.
     Augment = 2,
     /// The first weights.
+    #[cfg(feature = "torch")]
     Weights = 3,
     /// The nets of a step.
+    #[cfg(feature = "torch")]
     Nets = 4,
 }
 

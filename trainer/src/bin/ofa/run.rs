@@ -7,8 +7,9 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use trainer::board::Board;
 use trainer::dataset::Dataset;
+use trainer::firmware::Code;
 use trainer::model::Compiled;
-use trainer::run::{Difference, RunReport, run};
+use trainer::run::{Difference, LayerBytes, RunReport, run};
 use trainer::table::LatencyTable;
 
 use trainer::progress::with_progress;
@@ -33,6 +34,9 @@ pub struct Cmd {
     /// Emulated boards at the same time [default: one for each core].
     #[arg(long)]
     boards: Option<usize>,
+    /// Print also what each layer takes, and where the code is from.
+    #[arg(long)]
+    sizes: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,7 +54,7 @@ impl Cmd {
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;
-        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report) };
+        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report, self.sizes) };
         writeln!(std::io::stdout(), "{text}")?;
         if let Some(Difference { image, class, device, host }) = report.first_difference {
             bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
@@ -72,9 +76,9 @@ impl Cmd {
     }
 }
 
-fn as_text(report: &RunReport) -> String {
+fn as_text(report: &RunReport, with_sizes: bool) -> String {
     let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
-    let RunReport { latency, sram_bytes, flash_bytes, .. } = report;
+    let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, layers, code, .. } = report;
     let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
         let difference = match predicted {
             Some(predicted) if predicted > 0 => format!("{:+.2} %", (measured as f64 / predicted as f64 - 1.0) * 100.0),
@@ -87,7 +91,9 @@ fn as_text(report: &RunReport) -> String {
     let bytes = |name, bytes: &trainer::run::Bytes| {
         row(name, bytes.predicted.map(|bytes| bytes as u64), bytes.linked as u64, "bytes")
     };
-    [
+    let net_bytes: usize = layers.iter().map(|layer| layer.flash_bytes).sum();
+    let code_bytes: usize = code.iter().map(|code| code.bytes).sum();
+    let mut lines = vec![
         format!(
             "{}: {} images, accuracy {:.2} %, logits equal: {}",
             report.board,
@@ -105,8 +111,24 @@ fn as_text(report: &RunReport) -> String {
                 format!(", from {} to {}", latency.min, latency.max)
             }
         ),
-        bytes("SRAM", sram_bytes),
-        bytes("flash", flash_bytes),
-    ]
-    .join("\n")
+        format!(
+            "{}: {arena_bytes} arena + {} variables; with {stack_bytes} of stack {}",
+            bytes("SRAM", sram_bytes),
+            sram_bytes.linked - arena_bytes,
+            sram_bytes.linked + stack_bytes
+        ),
+        format!(
+            "{}: {net_bytes} net + {code_bytes} code + {} constants",
+            bytes("flash", flash_bytes),
+            flash_bytes.linked - net_bytes - code_bytes
+        ),
+    ];
+    if with_sizes {
+        lines.push(format!("  {:>8} {:>8}", "flash", "SRAM"));
+        lines.extend(layers.iter().map(|LayerBytes { layer, flash_bytes, arena_bytes }| {
+            format!("  {flash_bytes:>8} {arena_bytes:>8}   {layer}")
+        }));
+        lines.extend(code.iter().map(|Code { of, bytes }| format!("  {bytes:>8} {:>8}   {of}", "")));
+    }
+    lines.join("\n")
 }
