@@ -207,7 +207,7 @@ mod tests {
         let absent = [0.; 6];
         let expected = [
             [small, absent, absent].concat(),
-            [[0., 1., 0., 0., 0., 1.], [0., 0., 1., 0., 1., 0.], absent].concat(),
+            [[0., 1., 0., 0., 1., 0.], [0., 0., 1., 1., 0., 0.], absent].concat(),
             [small, absent, absent].concat(),
             vec![0., 0., 1.],
         ];

@@ -85,7 +85,7 @@ fn the_best_of_all_nets_is_found() {
         let mut limits = random_limits(&all, &mut rng);
         if seed % 4 == 0 {
             // Less than the smallest net has.
-            limits.sram = Some(2000 + 50 * seed);
+            limits.sram = all.iter().map(|cost| cost.sram_bytes).min().map(|least| least - 1 - seed);
         }
         let fitting = all.iter().zip(&accuracies).filter(|(cost, _)| limits.excess(Some(cost)) <= 1.0);
         let best = fitting.map(|(_, accuracy)| *accuracy).max_by(f32::total_cmp);
@@ -106,7 +106,7 @@ fn the_best_of_all_nets_is_found() {
             }
         }
     }
-    assert_eq!((feasible, infeasible), (19, 5));
+    assert!(feasible >= 12 && infeasible >= 6, "{feasible} and {infeasible} cases");
 }
 
 #[test]
@@ -171,7 +171,11 @@ fn the_front_is_what_nothing_beats() {
 fn a_failure_says_what_excludes_and_what_would_fit() {
     let space = toy();
     let costs = board(&space, &|_| false);
-    let limits = Limits { latency: Some(100_000), sram: Some(5500), ..Limits::default() };
+    let mut bytes: Vec<u64> =
+        all_nets(&space).iter().map(|arch| costs.of(&space.layers(arch)).unwrap().sram_bytes).collect();
+    bytes.sort_unstable();
+    let limit = bytes[bytes.len() / 2];
+    let limits = Limits { latency: Some(100_000), sram: Some(limit), ..Limits::default() };
     let error = search(&space, &predictor(&space, 1), &costs, &limits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap_err();
     let failure: &Infeasible = error.downcast_ref().unwrap();
     assert_eq!(failure.excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
@@ -182,9 +186,9 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let said = error.to_string();
     assert!(said.contains(&format!("latency {latency} instructions (")), "{said}");
     assert!(
-        said.ends_with(&format!(" it fits with --limit latency={latency} --limit sram={}", sram.max(5500))),
+        said.ends_with(&format!(" it fits with --limit latency={latency} --limit sram={}", sram.max(limit))),
         "{said}"
     );
-    let wider = Limits { latency: Some(latency), sram: Some(sram.max(5500)), ..limits };
+    let wider = Limits { latency: Some(latency), sram: Some(sram.max(limit)), ..limits };
     search(&space, &predictor(&space, 1), &costs, &wider, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
 }

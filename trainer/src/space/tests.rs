@@ -75,11 +75,11 @@ fn macs_of_the_smallest_mobilenetv3_are_those_worked_out_by_hand() {
     assert_eq!(macs(&space, &space.smallest()), expected);
 }
 
-/// Stem 14×14, one block of ratio 2 and kernel 3 a stage, sides 10 → 10 → 5 → 3 from 20 px.
+/// One block of ratio 3 and kernel 3 a stage, sides 12 → 12 → 6 → 3 from 24 px.
 #[test]
 fn macs_of_the_smallest_fashion_are_those_worked_out_by_hand() {
-    let stages = block_odd(10, 10, 16, 32, 16) + block_odd(10, 5, 16, 32, 32) + block_odd(5, 3, 32, 64, 64);
-    let expected = 10 * 10 * 16 * 9 + stages + 3 * 3 * 64 * 128 + 128 * 10;
+    let stages = block_odd(12, 12, 16, 48, 16) + block_odd(12, 6, 16, 48, 32) + block_odd(6, 3, 32, 96, 64);
+    let expected = 12 * 12 * 16 * 9 + stages + 3 * 3 * 64 * 128 + 128 * 10;
     let space = Space::load("fashion").unwrap();
     assert_eq!(macs(&space, &space.smallest()), expected);
 }
@@ -125,7 +125,7 @@ fn an_error_names_the_line_and_the_field() {
     assert_eq!(error(&broken), "mine.toml:20: stages[0].kernel: kernel 4 is not an odd number from 1 to 15");
     let broken = good.replacen("depth = [1, 2, 3]", "depth = []", 1);
     assert_eq!(error(&broken), "mine.toml:19: stages[0].depth: there must be at least one choice");
-    let broken = good.replacen("expand = [2, 3, 4]", "expand = [4, 2]", 1);
+    let broken = good.replacen("expand = [3, 4, 5]", "expand = [4, 2]", 1);
     assert_eq!(error(&broken), "mine.toml:21: stages[0].expand: choices must ascend, but 4 is followed by 2");
     let broken = good.replacen("classes = 10", "classes = \"ten\"", 1);
     assert_eq!(error(&broken), "mine.toml:3: classes: invalid type: string \"ten\", expected u16");

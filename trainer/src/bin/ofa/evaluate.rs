@@ -1,7 +1,7 @@
 //! `ofa evaluate`: nets of a supernet are judged on images.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
@@ -11,11 +11,10 @@ use serde_json::json;
 use trainer::dataset::Dataset;
 use trainer::evaluate::{ClassReport, Judge, NetReport, RandomReport};
 use trainer::progress::with_progress;
-use trainer::search::Choice;
-use trainer::space::{Arch, Space};
+use trainer::space::Space;
 use trainer::supernet::Supernet;
 
-use crate::torch::parse_device;
+use crate::torch::{named_arch, parse_device};
 
 /// Judge nets of a supernet on images, each with statistics of its own.
 #[derive(Args)]
@@ -23,7 +22,7 @@ pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]
     supernet: PathBuf,
-    /// The net: largest, smallest, or a file from `ofa search`.
+    /// The net: largest, middle, smallest, or a file from `ofa search`.
     #[arg(long, default_value = "largest")]
     arch: String,
     /// Judge so many nets drawn at random instead.
@@ -56,7 +55,7 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
         let space = supernet.space();
-        let arch = named(&self.arch, space)?;
+        let arch = named_arch(&self.arch, space)?;
         let dataset =
             Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(space.input.channels.0);
         supernet.check(&dataset)?;
@@ -85,14 +84,6 @@ impl Cmd {
             }
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)
-    }
-}
-
-fn named(name: &str, space: &Space) -> Result<Arch> {
-    match name {
-        "largest" => Ok(space.largest()),
-        "smallest" => Ok(space.smallest()),
-        path => Ok(Choice::load(Path::new(path), space)?.arch),
     }
 }
 

@@ -8,10 +8,9 @@ use clap::Args;
 use trainer::dataset::Dataset;
 use trainer::evaluate::extract;
 use trainer::files;
-use trainer::search::Choice;
 use trainer::supernet::Supernet;
 
-use crate::torch::parse_device;
+use crate::torch::{named_arch, parse_device};
 
 /// Take a subnet out of the supernet: batch norm recalibrated and folded, as ONNX.
 #[derive(Args)]
@@ -19,9 +18,9 @@ pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]
     supernet: PathBuf,
-    /// From `ofa search`.
+    /// The net: largest, middle, smallest, or a file from `ofa search`.
     #[arg(long, default_value = "arch.json")]
-    arch: PathBuf,
+    arch: String,
     /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -36,12 +35,12 @@ pub struct Cmd {
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, seed) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
-        let choice = Choice::load(&self.arch, supernet.space())?;
+        let arch = named_arch(&self.arch, supernet.space())?;
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
             .widened(supernet.space().input.channels.0);
         supernet.check(&dataset)?;
         files::check_writable(&self.out)?;
-        extract(&supernet, &choice.arch, &dataset.train, seed)?.save(&self.out)?;
+        extract(&supernet, &arch, &dataset.train, seed)?.save(&self.out)?;
         Ok(writeln!(std::io::stdout(), "{}", self.out.display())?)
     }
 }

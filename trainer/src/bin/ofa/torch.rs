@@ -1,7 +1,24 @@
 //! What the commands that use libtorch share.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use tch::{Cuda, Device};
+use trainer::search::Choice;
+use trainer::space::{Arch, Space};
+
+/// The net of the space that is called so: largest, middle or smallest; or that of a file from `ofa search`.
+///
+/// # Errors
+/// One line, if it is neither.
+pub fn named_arch(name: &str, space: &Space) -> Result<Arch> {
+    Ok(match name {
+        "largest" => space.largest(),
+        "middle" => space.middle(),
+        "smallest" => space.smallest(),
+        path => Choice::load(Path::new(path), space)?.arch,
+    })
+}
 
 /// `cpu`, `cuda` or `cuda:N`.
 ///

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::recipe::{BUILT_IN, Recipe};
-use trainer::space::{Arch, Space};
+use trainer::space::Space;
 use trainer::supernet::Supernet;
 use trainer::train::{Earlier, Keep, StopSignal, Training, forget, profile, train};
 
-use crate::torch::parse_device;
+use crate::torch::{named_arch, parse_device};
 
 /// Train a supernet by a recipe.
 #[derive(Args)]
@@ -67,7 +66,7 @@ impl Cmd {
         let space = Space::load(&self.space)?;
         let recipe = Recipe::load(&self.recipe)?;
         let device = parse_device(&self.device)?;
-        let given = self.arch.as_deref().map(|name_or_path| load_arch(name_or_path, &space)).transpose()?;
+        let given = self.arch.as_deref().map(|name| named_arch(name, &space)).transpose()?;
         let at_least = Duration::try_from_secs_f64(self.checkpoint_every)?;
         let dataset =
             Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(space.input.channels.0);
@@ -139,22 +138,6 @@ fn show_profile(training: &Training, steps: usize, trace: &Path) -> Result<()> {
     }
     writeln!(out, "{:20} {:9.2} ms", "a step", lines.iter().map(|line| line.milliseconds).sum::<f64>())?;
     Ok(writeln!(out, "{}", trace.display())?)
-}
-
-/// A net of the space by its name, or from a file that has it as `arch`.
-fn load_arch(name_or_path: &str, space: &Space) -> Result<Arch> {
-    #[derive(Deserialize)]
-    struct File {
-        arch: Arch,
-    }
-    let arch = match name_or_path {
-        "smallest" => space.smallest(),
-        "middle" => space.middle(),
-        "largest" => space.largest(),
-        path => files::read_json::<File>(Path::new(path), "ofa search")?.arch,
-    };
-    space.check(&arch)?;
-    Ok(arch)
 }
 
 /// A note that a training has nothing left to do, so that to resume it is harmless.
