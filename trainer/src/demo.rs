@@ -25,9 +25,9 @@ use crate::survey::{self, Subject};
 use crate::train::{Training, train};
 use summary::{Net, Seconds, Summary};
 
-/// Limits of the search, as shares of what the largest net costs.
-const LATENCY_SHARE: f64 = 0.4;
-const SRAM_SHARE: f64 = 0.7;
+/// How far the limits of the search are on the way from what the smallest net costs to what the largest costs.
+const LATENCY_SHARE: f64 = 0.35;
+const SRAM_SHARE: f64 = 0.5;
 
 /// Nets drawn at most until one meets the limits.
 const DRAWS: usize = 10_000;
@@ -178,21 +178,24 @@ pub fn run(demo: &Demo) -> Result<()> {
     Ok(())
 }
 
-/// Round numbers that the largest net misses.
+/// Round numbers between what the smallest and what the largest net costs.
 fn limits(space: &Space, costs: &Costs) -> Result<Limits> {
-    let largest = costs.of(&space.layers(&space.largest())).context("the board refuses a layer of the largest net")?;
-    let share = |cost: u64, share: f64| round((cost as f64 * share) as u64);
+    let cost =
+        |arch| costs.of(&space.layers(&arch)).context("the board refuses a layer of the smallest or largest net");
+    let (smallest, largest) = (cost(space.smallest())?, cost(space.largest())?);
+    let between =
+        |[least, most]: [u64; 2], share: f64| round(least + (most.saturating_sub(least) as f64 * share) as u64);
+    let latency = smallest.latency.zip(largest.latency);
     Ok(Limits {
-        latency: largest.latency.map(|latency| share(latency, LATENCY_SHARE)),
-        sram: Some(share(largest.sram_bytes, SRAM_SHARE)),
+        latency: latency.map(|(least, most)| between([least, most], LATENCY_SHARE)),
+        sram: Some(between([smallest.sram_bytes, largest.sram_bytes], SRAM_SHARE)),
         ..Limits::default()
     })
 }
 
-/// To two digits, downwards.
+/// To two digits, upwards.
 fn round(number: u64) -> u64 {
-    let unit = 10_u64.pow(number.max(1).ilog10().saturating_sub(1));
-    number / unit * unit
+    number.next_multiple_of(10_u64.pow(number.max(1).ilog10().saturating_sub(1)))
 }
 
 /// The first net drawn evenly that meets the limits.
