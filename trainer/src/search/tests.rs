@@ -174,8 +174,8 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let mut bytes: Vec<u64> =
         all_nets(&space).iter().map(|arch| costs.of(&space.layers(arch)).unwrap().sram_bytes).collect();
     bytes.sort_unstable();
-    let limit = bytes[bytes.len() / 2];
-    let limits = Limits { latency: Some(100_000), sram: Some(limit), ..Limits::default() };
+    let median = bytes[bytes.len() / 2];
+    let limits = Limits { latency: Some(100_000), sram: Some(median), ..Limits::default() };
     let error = search(&space, &predictor(&space, 1), &costs, &limits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap_err();
     let failure: &Infeasible = error.downcast_ref().unwrap();
     assert_eq!(failure.excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
@@ -186,9 +186,9 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let said = error.to_string();
     assert!(said.contains(&format!("latency {latency} instructions (")), "{said}");
     assert!(
-        said.ends_with(&format!(" it fits with --limit latency={latency} --limit sram={}", sram.max(limit))),
+        said.ends_with(&format!(" it fits with --limit latency={latency} --limit sram={}", sram.max(median))),
         "{said}"
     );
-    let wider = Limits { latency: Some(latency), sram: Some(sram.max(limit)), ..limits };
+    let wider = Limits { latency: Some(latency), sram: Some(sram.max(median)), ..limits };
     search(&space, &predictor(&space, 1), &costs, &wider, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
 }
