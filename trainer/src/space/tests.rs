@@ -3,6 +3,7 @@ use rand_chacha::ChaCha8Rng;
 use runtime::Layer;
 
 use super::*;
+use crate::model::{arena_bytes, unfused_bytes};
 
 fn macs(space: &Space, arch: &Arch) -> u64 {
     space.layers(arch).iter().map(Layer::macs).sum()
@@ -167,6 +168,8 @@ fn mcus_nets_suit_microcontrollers() {
     assert_eq!((space.input.channels.0, &space.input.resolutions.0[..]), (3, &[48, 64, 80, 96, 112, 128][..]));
     assert!((1_000_000..2_000_000).contains(&macs(&space, &space.smallest())));
     assert!((50_000_000..60_000_000).contains(&macs(&space, &space.largest())));
+    let largest = space.layers(&space.largest());
+    assert!(2 * arena_bytes(&largest) < unfused_bytes(&largest), "half of what layer by layer needs is enough");
     let plain = |layer: &Layer| match layer {
         Layer::Block(block) => block.squeeze == 0 && block.activation == Activation::Relu6,
         _ => true,
