@@ -24,25 +24,16 @@ pub(crate) enum Held {
 pub(crate) const TOGETHER: usize = 8;
 
 impl Block {
-    /// The one of the two fast ways that needs less memory, or the narrow ring where that saves a third of it: input
-    /// and scratch memory together.
-    pub(crate) const fn held(&self) -> Held {
+    /// The one of the two fast ways that needs less memory, or the narrow ring where that saves a third of it, input and
+    /// scratch memory together; and the bytes of the scratch memory. Of blocks without tables and squeeze-and-excite.
+    pub(crate) const fn held(&self) -> (Held, usize) {
         let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
         let (fast, bytes) = match self.whole_bytes() {
             Some(whole) if whole < wide => (Held::Whole, whole),
             _ => (Held::Wide, wide),
         };
         let input = self.input.len();
-        if 3 * (input + narrow) <= 2 * (input + bytes) { Held::Narrow } else { fast }
-    }
-
-    /// Bytes of the scratch memory of a block without tables and squeeze-and-excite.
-    pub(crate) const fn held_bytes(&self) -> usize {
-        match (self.held(), self.whole_bytes()) {
-            (Held::Whole, Some(whole)) => whole,
-            (Held::Narrow, _) => self.narrow_bytes(),
-            _ => self.wide_bytes(),
-        }
+        if 3 * (input + narrow) <= 2 * (input + bytes) { (Held::Narrow, narrow) } else { (fast, bytes) }
     }
 
     /// The ring, and beside it an expanded row or the tiles of one of the two matrices.

@@ -74,7 +74,7 @@ impl<'a> Net<'a> {
     /// Runs it on the image that lies at the arena's start, and returns the scores, which lie in the arena too: none, if
     /// the arena is shorter than [`Net::arena_bytes`].
     pub fn run<'m>(&self, arena: &'m mut [u32]) -> &'m [i8] {
-        self.run_on::<Native>(arena)
+        self.run_with(arena, |_, _, _| ())
     }
 
     /// The same; `each` is told before and after each layer, which of them it is.
@@ -83,13 +83,6 @@ impl<'a> Net<'a> {
             return &[];
         }
         self.run_from::<Native>(0, 0, arena, each)
-    }
-
-    pub(crate) fn run_on<'m, K: Kernels>(&self, arena: &'m mut [u32]) -> &'m [i8] {
-        if arena.len() < self.arena_bytes / 4 {
-            return &[];
-        }
-        self.run_from::<K>(0, 0, arena, |_, _, _| ())
     }
 
     /// All steps but the `first` so many; the next one's input lies at `at`.

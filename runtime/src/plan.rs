@@ -119,7 +119,7 @@ impl Layer {
         match *self {
             Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
             Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
-            Self::Block(block) if !block.is_general() && matches!(block.held(), Held::Whole) => Reads::Taken,
+            Self::Block(block) if !block.is_general() && matches!(block.held(), (Held::Whole, _)) => Reads::Taken,
             Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
             Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
         }
@@ -182,7 +182,7 @@ impl Layer {
                 }
             }
             Self::Block(block) if block.is_general() => block.general_bytes(),
-            Self::Block(block) => block.held_bytes(),
+            Self::Block(block) => block.held().1,
             Self::Depthwise(depthwise) => depthwise.plane_bytes(),
             Self::Pool(_) => 0,
             Self::Linear(linear) => tile_bytes(1, linear.inputs as usize),

@@ -221,8 +221,8 @@ impl Filter<'_> {
         self.width * self.weights.channels.len()
     }
 
-    /// As many channels at a time as there are lanes, which divide the number of channels. Their sums start as if all
-    /// of the window were padding.
+    /// As many channels at a time as there are lanes, which divide the number of channels. Windows of a known kernel that
+    /// reach past no side of the map add values as they are; the sums of others start as if all of them were padding.
     #[inline(always)]
     pub fn apply_by<const LANES: usize>(
         &self,
@@ -237,7 +237,7 @@ impl Filter<'_> {
         let ring = ring.as_chunks::<LANES>().0;
         let rows = Overlap::new(y, kernel, self.stride, self.height);
         let mut lines = [0; KERNEL_LIMIT as usize];
-        for (row, line) in (rows.skipped..kernel).zip(&mut lines) {
+        for (row, line) in (rows.skipped..rows.skipped + rows.len).zip(&mut lines) {
             *line = (y * self.stride + row) % kernel * self.width * groups;
         }
         let mut weights = self.weights;

@@ -243,7 +243,7 @@ fn block<K: Kernels>(
         residual: block.residual.then(|| Residual::new(quant)),
         ..Matrix::new(weights, Activation::None, quant.output(Activation::None))
     };
-    let fused = Fused { expand, filter, project, held: block.held() };
+    let fused = Fused { expand, filter, project, held: block.held().0 };
     if block.is_general() {
         return general::run::<K>(&General { fused, tables, attention }, block, place, maps, scratch);
     }

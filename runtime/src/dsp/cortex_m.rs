@@ -25,96 +25,6 @@ unsafe extern "C" {
     fn ofa_windows_1(job: &WindowsJob);
     fn ofa_windows_3(job: &WindowsJob);
     fn ofa_multiply(job: &MultiplyJob);
-    fn ofa_fill_3_3(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_5_5(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_7_7(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_3_24(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_5_24(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_7_24(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_3_15(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_5_15(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
-    fn ofa_fill_7_15(
-        row: *const i8,
-        step: usize,
-        slot: *mut u32,
-        pixels: usize,
-        padding: u32,
-        next: usize,
-        advance: usize,
-        count: usize,
-    );
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
     fn ofa_filter_5_1(job: &FilterJob);
@@ -128,6 +38,28 @@ unsafe extern "C" {
     fn ofa_plane_7_1(job: &PlaneJob);
     fn ofa_plane_7_2(job: &PlaneJob);
 }
+
+/// Declares what fills rings, for a kernel and a number of slots each.
+macro_rules! fills {
+    ($($name:ident),*) => {
+        unsafe extern "C" {
+            $(fn $name(
+                row: *const i8,
+                step: usize,
+                slot: *mut u32,
+                pixels: usize,
+                padding: u32,
+                next: usize,
+                advance: usize,
+                count: usize,
+            );)*
+        }
+    };
+}
+
+fills!(ofa_fill_3_3, ofa_fill_5_5, ofa_fill_7_7);
+fills!(ofa_fill_3_24, ofa_fill_5_24, ofa_fill_7_24);
+fills!(ofa_fill_3_15, ofa_fill_5_15, ofa_fill_7_15);
 
 #[inline(always)]
 pub(crate) fn sxtb16(word: u32) -> u32 {

@@ -28,29 +28,30 @@
         .equ F_FIRST, 216       @ where the first row of taps goes
         .equ F_FRAME, 224
 
-        @ A pair of taps for outputs one value apart, whose inputs are a, b and c; `start` is where the sums begin.
-        .macro  TAPS_1 a, b, c, first, last, start=no
+        @ Two pairs of taps t and u for outputs one value apart, whose inputs are a, b and c; `start` is where the sums
+        @ begin, which may be the last of them.
+        .macro  TAPS_1 a, b, c, first, last, start=no, s0=r0, s1=r1, s2=r2, s3=r3, t=r9, u=r10
         .ifc \start, no
-        smlad   r0, \a, r9, r0
-        smlad   r2, \b, r9, r2
+        smlad   \s0, \a, \t, \s0
+        smlad   \s2, \b, \t, \s2
         .else
-        smlad   r0, \a, r9, \start
-        smlad   r2, \b, r9, \start
+        smlad   \s0, \a, \t, \start
+        smlad   \s2, \b, \t, \start
         .endif
         .if \first
         .ifc \start, no
-        smlatb  r1, \a, r9, r1
-        smlatb  r3, \b, r9, r3
+        smlatb  \s1, \a, \t, \s1
+        smlatb  \s3, \b, \t, \s3
         .else
-        smlatb  r1, \a, r9, \start
-        smlatb  r3, \b, r9, \start
+        smlatb  \s1, \a, \t, \start
+        smlatb  \s3, \b, \t, \start
         .endif
         .endif
-        smlad   r1, \b, r10, r1
-        smlad   r3, \c, r10, r3
+        smlad   \s1, \b, \u, \s1
+        smlad   \s3, \c, \u, \s3
         .if \last
-        smlabt  r0, \b, r10, r0
-        smlabt  r2, \c, r10, r2
+        smlabt  \s0, \b, \u, \s0
+        smlabt  \s2, \c, \u, \s2
         .endif
         .endm
 
@@ -178,11 +179,19 @@
         .endm
 
         @ The four outputs of a group, narrowed.
-        .macro  NARROW m, z
-        smmlar  r0, r0, \m, \z
-        smmlar  r1, r1, \m, \z
-        smmlar  r2, r2, \m, \z
-        smmlar  r3, r3, \m, \z
+        .macro  NARROW m, z, s0=r0, s1=r1, s2=r2, s3=r3
+        smmlar  \s0, \s0, \m, \z
+        smmlar  \s1, \s1, \m, \z
+        smmlar  \s2, \s2, \m, \z
+        smmlar  \s3, \s3, \m, \z
+        .endm
+
+        @ And cut to int8.
+        .macro  CLAMP s0=r0, s1=r1, s2=r2, s3=r3
+        ssat    \s0, #8, \s0
+        ssat    \s1, #8, \s1
+        ssat    \s2, #8, \s2
+        ssat    \s3, #8, \s3
         .endm
 
         .macro  FILTER k, stride
@@ -243,10 +252,7 @@ ofa_filter_\k\()_\stride:
         NARROW  r4, r5
         .endif
         ldrd    r4, r5, [sp, #F_END]
-        ssat    r0, #8, r0
-        ssat    r1, #8, r1
-        ssat    r2, #8, r2
-        ssat    r3, #8, r3
+        CLAMP
         strh    r0, [lr], #4
         strh    r1, [lr], #4
         strh    r2, [lr], #4
@@ -297,21 +303,70 @@ ofa_filter_\k\()_\stride:
 @ stride 2. Groups go from the last to the first, so that what a last group has too many is overwritten.
 
         .equ P_STEP, 0          @ one pixel on, three pixels, a row
-        .equ P_END, 12          @ of the group's rows
-        .equ P_TABLE, 16
-        .equ P_MULTIPLIER, 184
-        .equ P_ZERO, 188
-        .equ P_PLANE, 192       @ of the channel's last group
-        .equ P_OUTPUT, 196
-        .equ P_TAPS, 200
-        .equ P_CHANNELS, 204
-        .equ P_GROUPS, 208
-        .equ P_ROWS, 212        @ bytes of a group's rows
-        .equ P_COUNT, 216
-        .equ P_BACK, 220
-        .equ P_GROUP, 224
-        .equ P_AT, 228          @ the group's first pixel
-        .equ P_FRAME, 232
+        .equ P_END, 12          @ of the group's rows, or pairs of rows
+        .equ P_OUT, 16
+        .equ P_TABLE, 20
+        .equ P_BIAS, 188
+        .equ P_MULTIPLIER, 192
+        .equ P_ZERO, 196
+        .equ P_PLANE, 200       @ of the channel's last group
+        .equ P_OUTPUT, 204
+        .equ P_TAPS, 208
+        .equ P_CHANNELS, 212
+        .equ P_GROUPS, 216
+        .equ P_ROWS, 220        @ bytes of a group's rows, or pairs of rows
+        .equ P_COUNT, 224
+        .equ P_BACK, 228
+        .equ P_GROUP, 232
+        .equ P_AT, 236          @ the group's first pixel
+        .equ P_UP, 240          @ bytes from behind a group's pairs of rows to the group before it
+        .equ P_ODD, 244         @ whether a row is left
+        .equ P_FRAME, 248
+
+        @ Outputs of four pixels, which lie r4 apart and the last of them r5 behind the first.
+        .macro  STORE s0=r0, s1=r1, s2=r2, s3=r3
+        CLAMP   \s0, \s1, \s2, \s3
+        strb    \s0, [lr]
+        strb    \s1, [lr, r4]
+        strb    \s2, [lr, r4, lsl #1]
+        strb    \s3, [lr, r5]
+        .endm
+
+        @ To the last group of the first channel; the job is in r1 to r10, r8 bytes of rows.
+        .macro  FIRST_CHANNEL stride, rows
+        strd    r2, r3, [sp, #P_TAPS]
+        add     r0, r5, r5, lsl #1
+        strd    r5, r0, [sp, #P_STEP]
+        str     r6, [sp, #P_STEP + 8]
+        str     r9, [sp, #P_ZERO]
+        strd    r7, r8, [sp, #P_GROUPS]
+        movs    r0, #4
+        strd    r0, r10, [sp, #P_COUNT]
+        subs    r7, #1
+        mov     r8, #32 * \rows * \stride
+        mla     r1, r7, r8, r1
+        mla     r4, r7, r10, r4
+        strd    r1, r4, [sp, #P_PLANE]
+        .endm
+
+        @ To the group before, or on to the next channel, or the end.
+        .macro  NEXT_GROUP rows
+        ldrd    r0, lr, [sp, #P_GROUP]
+        ldr     r4, [sp, #P_BACK]
+        sub     lr, r4
+        subs    r0, #1
+        bne.w   2b
+        ldrd    r1, r2, [sp, #P_PLANE]
+        adds    r1, #8 * \rows
+        adds    r2, #1
+        strd    r1, r2, [sp, #P_PLANE]
+        ldr     r0, [sp, #P_COUNT]
+        subs    r0, #1
+        str     r0, [sp, #P_COUNT]
+        bne.w   1b
+        add     sp, #P_FRAME
+        pop     {r4-r11, pc}
+        .endm
 
         .macro  PLANE k, stride, rows
         .section .text.ofa_plane_\k\()_\stride, "ax", %progbits
@@ -322,21 +377,8 @@ ofa_plane_\k\()_\stride:
         push    {r4-r11, lr}
         sub     sp, #P_FRAME
         ldm     r0, {r1-r10}
-        strd    r2, r3, [sp, #P_TAPS]
-        add     r0, r5, r5, lsl #1
-        strd    r5, r0, [sp, #P_STEP]
-        str     r6, [sp, #P_STEP + 8]
-        str     r9, [sp, #P_ZERO]
         lsls    r8, r8, #2 + \stride
-        strd    r7, r8, [sp, #P_GROUPS]
-        movs    r0, #4
-        strd    r0, r10, [sp, #P_COUNT]
-        @ The last group of the first channel.
-        subs    r7, #1
-        mov     r8, #32 * \rows * \stride
-        mla     r1, r7, r8, r1
-        mla     r4, r7, r10, r4
-        strd    r1, r4, [sp, #P_PLANE]
+        FIRST_CHANNEL \stride, \rows
 
 1:      ldr     r0, [sp, #P_TAPS]
         add     r9, sp, #P_TABLE
@@ -365,14 +407,7 @@ ofa_plane_\k\()_\stride:
         NARROW  r4, r5
         .endif
         ldm     sp, {r4, r5, r6, r9}
-        ssat    r0, #8, r0
-        ssat    r1, #8, r1
-        ssat    r2, #8, r2
-        ssat    r3, #8, r3
-        strb    r0, [lr]
-        strb    r1, [lr, r4]
-        strb    r2, [lr, r4, lsl #1]
-        strb    r3, [lr, r5]
+        STORE
         add     lr, r6
         add     r11, #8 * \stride
         cmp     r11, r9
@@ -381,21 +416,7 @@ ofa_plane_\k\()_\stride:
         ldr     r4, [sp, #P_ROWS]
         sub     r11, r4
         sub     r11, #32 * \rows * \stride
-        ldrd    r0, lr, [sp, #P_GROUP]
-        ldr     r4, [sp, #P_BACK]
-        sub     lr, r4
-        subs    r0, #1
-        bne.w   2b
-        ldrd    r1, r2, [sp, #P_PLANE]
-        adds    r1, #8 * \rows
-        adds    r2, #1
-        strd    r1, r2, [sp, #P_PLANE]
-        ldr     r0, [sp, #P_COUNT]
-        subs    r0, #1
-        str     r0, [sp, #P_COUNT]
-        bne.w   1b
-        add     sp, #P_FRAME
-        pop     {r4-r11, pc}
+        NEXT_GROUP \rows
         .size ofa_plane_\k\()_\stride, . - ofa_plane_\k\()_\stride
         .endm
 
@@ -410,60 +431,13 @@ ofa_plane_\k\()_\stride:
 @
 @ r0–r3: sums of the upper row, r6–r9: of the lower. r4, r5, r10: inputs. r12, lr: taps. r11: plane.
 
-        .equ Q_STEP, 0          @ one pixel on, three pixels, a row
-        .equ Q_END, 12          @ of the group's pairs of rows
-        .equ Q_OUT, 16
-        .equ Q_TABLE, 20
-        .equ Q_BIAS, 44
-        .equ Q_MULTIPLIER, 48
-        .equ Q_ZERO, 52
-        .equ Q_PLANE, 56        @ of the channel's last group
-        .equ Q_OUTPUT, 60
-        .equ Q_TAPS, 64
-        .equ Q_CHANNELS, 68
-        .equ Q_GROUPS, 72
-        .equ Q_ROWS, 76         @ bytes of a group's pairs of rows
-        .equ Q_COUNT, 80
-        .equ Q_BACK, 84
-        .equ Q_GROUP, 88
-        .equ Q_AT, 92           @ the group's first pixel
-        .equ Q_UP, 96           @ bytes from behind a group's pairs of rows to the group before it
-        .equ Q_ODD, 100         @ whether a row is left
-        .equ Q_FRAME, 104
-
         .macro  INPUTS s
         ldrd    r4, r5, [r11, #8 * \s]
         ldr     r10, [r11, #32 * 24 + 8 * \s]
         .endm
 
-        @ A row of taps to the sums s0–s3, which begin at `start`; s3 may be that.
         .macro  SUMS s0, s1, s2, s3, start=no
-        .ifc \start, no
-        smlad   \s0, r4, r12, \s0
-        smlad   \s2, r5, r12, \s2
-        smlatb  \s1, r4, r12, \s1
-        smlatb  \s3, r5, r12, \s3
-        .else
-        smlad   \s0, r4, r12, \start
-        smlad   \s2, r5, r12, \start
-        smlatb  \s1, r4, r12, \start
-        smlatb  \s3, r5, r12, \start
-        .endif
-        smlad   \s1, r5, lr, \s1
-        smlad   \s3, r10, lr, \s3
-        smlabt  \s0, r5, lr, \s0
-        smlabt  \s2, r10, lr, \s2
-        .endm
-
-        .macro  STORE s0, s1, s2, s3
-        ssat    \s0, #8, \s0
-        ssat    \s1, #8, \s1
-        ssat    \s2, #8, \s2
-        ssat    \s3, #8, \s3
-        strb    \s0, [lr]
-        strb    \s1, [lr, r4]
-        strb    \s2, [lr, r4, lsl #1]
-        strb    \s3, [lr, r5]
+        TAPS_1  r4, r5, r10, 1, 1, \start, \s0, \s1, \s2, \s3, r12, lr
         .endm
 
         .section .text.ofa_plane_3_1, "ax", %progbits
@@ -472,103 +446,73 @@ ofa_plane_\k\()_\stride:
         .type ofa_plane_3_1, %function
 ofa_plane_3_1:
         push    {r4-r11, lr}
-        sub     sp, #Q_FRAME
+        sub     sp, #P_FRAME
         ldm     r0, {r1-r10}
-        strd    r2, r3, [sp, #Q_TAPS]
-        add     r0, r5, r5, lsl #1
-        strd    r5, r0, [sp, #Q_STEP]
-        str     r6, [sp, #Q_STEP + 8]
-        str     r9, [sp, #Q_ZERO]
         and     r11, r8, #1
         subs    r8, r11
         lsls    r8, r8, #3
         add     r12, r8, #32 * 24
-        strd    r12, r11, [sp, #Q_UP]
-        strd    r7, r8, [sp, #Q_GROUPS]
-        movs    r0, #4
-        strd    r0, r10, [sp, #Q_COUNT]
-        @ The last group of the first channel.
-        subs    r7, #1
-        mov     r8, #32 * 24
-        mla     r1, r7, r8, r1
-        mla     r4, r7, r10, r4
-        strd    r1, r4, [sp, #Q_PLANE]
+        strd    r12, r11, [sp, #P_UP]
+        FIRST_CHANNEL 1, 24
 
-1:      ldr     r0, [sp, #Q_TAPS]
-        add     r9, sp, #Q_TABLE
+1:      ldr     r0, [sp, #P_TAPS]
+        add     r9, sp, #P_TABLE
         .rept   3
         TAPS    3
         .endr
-        ldr     r1, [sp, #Q_CHANNELS]
+        ldr     r1, [sp, #P_CHANNELS]
         ldrd    r2, r3, [r1], #8
-        strd    r0, r1, [sp, #Q_TAPS]
-        strd    r2, r3, [sp, #Q_BIAS]
-        ldr     r0, [sp, #Q_GROUPS]
-        ldrd    r11, lr, [sp, #Q_PLANE]
-2:      strd    r0, lr, [sp, #Q_GROUP]
-        str     lr, [sp, #Q_OUT]
-        ldr     r0, [sp, #Q_ROWS]
+        strd    r0, r1, [sp, #P_TAPS]
+        strd    r2, r3, [sp, #P_BIAS]
+        ldr     r0, [sp, #P_GROUPS]
+        ldrd    r11, lr, [sp, #P_PLANE]
+2:      strd    r0, lr, [sp, #P_GROUP]
+        str     lr, [sp, #P_OUT]
+        ldr     r0, [sp, #P_ROWS]
         add     r0, r11
-        str     r0, [sp, #Q_END]
+        str     r0, [sp, #P_END]
         cmp     r11, r0
         beq.w   4f
 
-3:      ldr     r9, [sp, #Q_BIAS]
+3:      ldr     r9, [sp, #P_BIAS]
         INPUTS  0
-        ldrd    r12, lr, [sp, #Q_TABLE]
+        ldrd    r12, lr, [sp, #P_TABLE]
         SUMS    r0, r1, r2, r3, r9
         INPUTS  1
         SUMS    r6, r7, r8, r9, r9
-        ldrd    r12, lr, [sp, #Q_TABLE + 8]
+        ldrd    r12, lr, [sp, #P_TABLE + 8]
         SUMS    r0, r1, r2, r3
         INPUTS  2
         SUMS    r6, r7, r8, r9
-        ldrd    r12, lr, [sp, #Q_TABLE + 16]
+        ldrd    r12, lr, [sp, #P_TABLE + 16]
         SUMS    r0, r1, r2, r3
         INPUTS  3
         SUMS    r6, r7, r8, r9
-        ldrd    r4, r5, [sp, #Q_MULTIPLIER]
+        ldrd    r4, r5, [sp, #P_MULTIPLIER]
         NARROW  r4, r5
-        smmlar  r6, r6, r4, r5
-        smmlar  r7, r7, r4, r5
-        smmlar  r8, r8, r4, r5
-        smmlar  r9, r9, r4, r5
+        NARROW  r4, r5, r6, r7, r8, r9
         ldm     sp, {r4, r5, r10, r12, lr}
-        STORE   r0, r1, r2, r3
+        STORE
         add     lr, r10
         STORE   r6, r7, r8, r9
         add     lr, r10
-        str     lr, [sp, #Q_OUT]
+        str     lr, [sp, #P_OUT]
         adds    r11, #16
         cmp     r11, r12
         bne.w   3b
 
-4:      ldrd    r4, r5, [sp, #Q_UP]
+4:      ldrd    r4, r5, [sp, #P_UP]
         cmp     r5, #0
         beq.w   5f
-        ldr     r12, [sp, #Q_BIAS]
-        ROWS    3, 1, 32 * 24, Q_TABLE
-        ldrd    r4, r5, [sp, #Q_MULTIPLIER]
+        ldr     r12, [sp, #P_BIAS]
+        ROWS    3, 1, 32 * 24, P_TABLE
+        ldrd    r4, r5, [sp, #P_MULTIPLIER]
         NARROW  r4, r5
-        ldrd    r4, r5, [sp, #Q_STEP]
-        ldr     lr, [sp, #Q_OUT]
-        STORE   r0, r1, r2, r3
-        ldr     r4, [sp, #Q_UP]
+        ldrd    r4, r5, [sp, #P_STEP]
+        ldr     lr, [sp, #P_OUT]
+        STORE
+        ldr     r4, [sp, #P_UP]
 
 5:      sub     r11, r4
-        ldrd    r0, lr, [sp, #Q_GROUP]
-        ldr     r4, [sp, #Q_BACK]
-        sub     lr, r4
-        subs    r0, #1
-        bne.w   2b
-        ldrd    r1, r2, [sp, #Q_PLANE]
-        adds    r1, #8 * 24
-        adds    r2, #1
-        strd    r1, r2, [sp, #Q_PLANE]
-        ldr     r0, [sp, #Q_COUNT]
-        subs    r0, #1
-        str     r0, [sp, #Q_COUNT]
-        bne.w   1b
-        add     sp, #Q_FRAME
-        pop     {r4-r11, pc}
+        NEXT_GROUP 24
         .size ofa_plane_3_1, . - ofa_plane_3_1
