@@ -5,16 +5,9 @@
 use latency_probe::Meter;
 use mps2::{Counter, Image, Led, Uart};
 
-pub use mps2::entry;
+pub use mps2::{ARENA_BYTES, CHANNELS, TAPS, entry};
 
 include!(env!("OFA_FACTS"));
-
-/// Memory that the probe has for one layer.
-pub const ARENA_BYTES: usize = 3 << 20;
-/// Taps in the probe's pool of weights.
-pub const TAPS: usize = 512 << 10;
-/// Channels in the probe's pool of weights.
-pub const CHANNELS: usize = 4096;
 
 /// The serial line to the host.
 pub fn link() -> Uart {

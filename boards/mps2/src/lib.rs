@@ -15,6 +15,13 @@ use latency_probe::{Meter, Timer};
 pub use chip::Image;
 pub use cortex_m_rt::entry;
 
+/// Memory that the probe has for one layer.
+pub const ARENA_BYTES: usize = 3 << 20;
+/// Taps in the probe's pool of weights.
+pub const TAPS: usize = 512 << 10;
+/// Channels in the probe's pool of weights.
+pub const CHANNELS: usize = 4096;
+
 /// The CMSDK UART 0, polled.
 #[derive(Debug)]
 pub struct Uart(&'static Image);
