@@ -151,6 +151,14 @@ impl Dataset {
         }
     }
 
+    /// The images that `--data` names, or the usual ones, [widened](Self::widened) to so many channels.
+    ///
+    /// # Errors
+    /// As those of [`Self::load`].
+    pub fn named(data: Option<PathBuf>, channels: u16) -> Result<Self> {
+        Ok(Self::load(&data.unwrap_or_else(Self::default_folder))?.widened(channels))
+    }
+
     /// Where `--data` points when it is not given: Fashion-MNIST in the cache that the script `ofa` fills.
     pub fn default_folder() -> PathBuf {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -47,8 +47,7 @@ impl Cmd {
         ensure!(self.calibration > 0, "--calibration 0 leaves no images to find the ranges with");
         let subnet = Subnet::load(&self.subnet)?;
         let board = self.board.as_deref().map(Board::load).transpose()?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
-            .widened(subnet.layers[0].0.input().channels);
+        let dataset = Dataset::named(self.data, subnet.layers[0].0.input().channels)?;
         let table = self.table.map(|path| LatencyTable::load_for(&path, &subnet.header.space, "SPACE")).transpose()?;
         if let Some(board) = &board {
             check_fit(&subnet, board, table.as_ref())?;

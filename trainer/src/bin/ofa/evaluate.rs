@@ -8,13 +8,12 @@ use clap::{Args, ValueEnum};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-use trainer::dataset::Dataset;
 use trainer::evaluate::{ClassReport, Judge, NetReport, RandomReport};
 use trainer::progress::with_progress;
 use trainer::space::Space;
 use trainer::supernet::Supernet;
 
-use crate::torch::{named_arch, parse_device};
+use crate::torch::{dataset_for, named_arch, parse_device};
 
 /// Judge nets of a supernet on images, each with statistics of its own.
 #[derive(Args)]
@@ -56,9 +55,7 @@ impl Cmd {
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
         let space = supernet.space();
         let arch = named_arch(&self.arch, space)?;
-        let dataset =
-            Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(space.input.channels.0);
-        supernet.check(&dataset)?;
+        let dataset = dataset_for(&supernet, self.data)?;
         ensure!(
             dataset.classes <= space.classes.0,
             "the dataset has {} classes, the supernet knows {}; name the folder it was trained on with --data",

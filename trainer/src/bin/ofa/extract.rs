@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use trainer::dataset::Dataset;
 use trainer::evaluate::extract;
 use trainer::files;
 use trainer::supernet::Supernet;
 
-use crate::torch::{named_arch, parse_device};
+use crate::torch::{dataset_for, named_arch, parse_device};
 
 /// Take a subnet out of the supernet: batch norm recalibrated and folded, as ONNX.
 #[derive(Args)]
@@ -36,9 +35,7 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, seed) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
         let arch = named_arch(&self.arch, supernet.space())?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
-            .widened(supernet.space().input.channels.0);
-        supernet.check(&dataset)?;
+        let dataset = dataset_for(&supernet, self.data)?;
         files::check_writable(&self.out)?;
         extract(&supernet, &arch, &dataset.train, seed)?.save(&self.out)?;
         Ok(writeln!(std::io::stdout(), "{}", self.out.display())?)

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
-use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::supernet::Supernet;
 use trainer::survey::{self, Subject};
 
-use crate::torch::parse_device;
+use crate::torch::{dataset_for, parse_device};
 
 /// Train the accuracy predictor.
 ///
@@ -47,9 +46,7 @@ pub struct Cmd {
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
-            .widened(supernet.space().input.channels.0);
-        supernet.check(&dataset)?;
+        let dataset = dataset_for(&supernet, self.data)?;
         files::check_writable(&self.out)?;
         let validation = self.images.map_or(dataset.validation.clone(), |images| dataset.validation.first(images));
         ensure!(!validation.is_empty(), "there are no validation images to judge on");

@@ -48,8 +48,7 @@ impl Cmd {
         let model = Compiled::load(&self.model)?;
         let table = self.load_table(&board, &model)?;
         ensure!(self.images > 0, "--images 0 runs nothing");
-        let data =
-            Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(model.net()?.input().channels);
+        let data = Dataset::named(self.data, model.net()?.input().channels)?;
         let images = data.test.first(self.images).resized(model.arch.resolution)?;
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)

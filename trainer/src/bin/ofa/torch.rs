@@ -1,11 +1,23 @@
 //! What the commands that use libtorch share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use tch::{Cuda, Device};
+use trainer::dataset::Dataset;
 use trainer::search::Choice;
 use trainer::space::{Arch, Space};
+use trainer::supernet::Supernet;
+
+/// The images in the folder `data`, or the usual ones, as the nets of this supernet read them.
+///
+/// # Errors
+/// One line, if they cannot be read or are of another kind than those it was trained on.
+pub fn dataset_for(supernet: &Supernet, data: Option<PathBuf>) -> Result<Dataset> {
+    let dataset = Dataset::named(data, supernet.space().input.channels.0)?;
+    supernet.check(&dataset)?;
+    Ok(dataset)
+}
 
 /// The net of the space that is called so: largest, middle or smallest; or that of a file from `ofa search`.
 ///

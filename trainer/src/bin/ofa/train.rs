@@ -68,8 +68,7 @@ impl Cmd {
         let device = parse_device(&self.device)?;
         let given = self.arch.as_deref().map(|name| named_arch(name, &space)).transpose()?;
         let at_least = Duration::try_from_secs_f64(self.checkpoint_every)?;
-        let dataset =
-            Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?.widened(space.input.channels.0);
+        let dataset = Dataset::named(self.data, space.input.channels.0)?;
         files::check_writable(&self.out)?;
         let folder = self.out.with_extension("training");
         let finished = Finished { path: folder.join("finished.json"), of: &self.out };

@@ -7,12 +7,11 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
-use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::supernet::Supernet;
 use trainer::survey::{Subject, study};
 
-use crate::torch::parse_device;
+use crate::torch::{dataset_for, parse_device};
 
 /// The predictor's learning curve, beside what the noise of the accuracies allows.
 ///
@@ -51,9 +50,7 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         ensure!(self.chosen > 0, "--chosen 0 leaves nothing to judge");
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
-        let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?
-            .widened(supernet.space().input.channels.0);
-        supernet.check(&dataset)?;
+        let dataset = dataset_for(&supernet, self.data)?;
         let path = |name: &str| self.out.join(name);
         files::check_writable(&path("curve.json"))?;
         let validation = self.images.map_or(dataset.validation.clone(), |images| dataset.validation.first(images));
