@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::fixture::{Fixture, command, done, has_qemu, ofa, ran, tiny, write_photographs};
+use crate::report;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -103,6 +104,7 @@ fn the_demo_in_small() {
     assert_eq!(summary["latency"]["unit"], "instructions");
     assert_eq!(summary["table"]["checksums_ok"], true);
     assert!(summary["latency"]["measured"].as_f64() <= summary["latency"]["limit"].as_f64(), "{summary}");
+    report::check(folder.path());
 }
 
 #[test]

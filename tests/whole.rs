@@ -8,4 +8,5 @@ mod evaluate;
 mod fixture;
 mod path;
 mod predictor;
+mod report;
 mod resume;

@@ -14,6 +14,8 @@
 //! The first kind of layer places its output as far on as it needs, and as the layer after it needs. Where input and
 //! output have the same rows (a residual block) the output takes the input's place.
 
+use core::ops::Range;
+
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
@@ -242,6 +244,33 @@ pub const fn arena_bytes(steps: &[Step]) -> usize {
         i += 1;
     }
     most
+}
+
+/// Bytes of the arena that a step works in, from its start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Regions {
+    /// What it reads; overwritten as it is consumed.
+    pub input: Range<usize>,
+    /// What it writes; may overlap the input.
+    pub output: Range<usize>,
+    /// Its own memory.
+    pub scratch: Range<usize>,
+}
+
+/// Where each step works when the layers run one after the other: a picture of the arena over time.
+pub fn regions(steps: &[Step]) -> impl Iterator<Item = Regions> {
+    let mut input = 0;
+    (0..steps.len()).map(move |i| {
+        let place = Place::new(steps, i, input);
+        let layer = &steps[i].layer;
+        let region = |start: usize, bytes: usize| start..start + bytes;
+        input = place.output;
+        Regions {
+            input: region(place.input, layer.input().len()),
+            output: region(place.output, layer.output().len()),
+            scratch: region(place.scratch, layer.scratch_bytes()),
+        }
+    })
 }
 
 /// Pixels of a block's output row that are made at a time: all of a short row, equal parts of a long one.

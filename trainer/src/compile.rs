@@ -16,7 +16,7 @@ use crate::files;
 use crate::float::FloatNet;
 use crate::model::Compiled;
 use crate::progress::with_progress;
-use crate::quantise::quantise;
+use crate::quantise::{Method, quantise};
 use crate::subnet::Subnet;
 use crate::table::LatencyTable;
 
@@ -30,6 +30,8 @@ pub struct Settings<'a> {
     pub calibration_images: usize,
     /// Which of them.
     pub seed: u64,
+    /// How it becomes int8.
+    pub method: Method,
     /// What layers take on a board; the report then has the net's latency.
     pub table: Option<&'a LatencyTable>,
 }
@@ -64,7 +66,7 @@ pub fn compile(subnet: &Subnet, dataset: &Dataset, settings: &Settings) -> Resul
     }
     let calibration = sample(&dataset.train, settings.calibration_images, settings.seed).resized(image.height)?;
     let test = dataset.test.resized(image.height)?;
-    let model = quantise(subnet, &calibration)?;
+    let model = quantise(subnet, &calibration, settings.method)?;
     let float = FloatNet::new(subnet)?;
     let accuracy = Accuracy {
         float: judge("float", &test, |image| float.class(image))?,

@@ -3,6 +3,7 @@
 mod summary;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rand::SeedableRng;
@@ -17,13 +18,15 @@ use crate::files;
 use crate::measure::{self, measure};
 use crate::predictor::Predictor;
 use crate::progress::with_progress;
+use crate::quantise::Method;
 use crate::recipe::Recipe;
+use crate::report;
 use crate::run::run as run_on_board;
 use crate::search::{Costs, Limits, search};
 use crate::space::{Arch, Space};
 use crate::survey::{self, Subject};
-use crate::train::{Training, train};
-use summary::{Net, Seconds, Summary};
+use crate::train::{Earlier, Keep, StopSignal, Training, train};
+use summary::{Net, Seconds, summary, table};
 
 /// How far the limits of the search are on the way from what the smallest net costs to what the largest costs.
 const LATENCY_SHARE: f64 = 0.35;
@@ -61,7 +64,8 @@ pub struct Demo {
     pub device_images: usize,
 }
 
-/// Runs every step, prints a line for each and a table at the end, and leaves `summary.json` beside the files.
+/// Runs every step, prints a line for each and a table at the end, and leaves `summary.json` and `report.html` beside the
+/// files.
 ///
 /// # Errors
 /// What a step returns; or if the device's scores are not the host's.
@@ -84,7 +88,11 @@ pub fn run(demo: &Demo) -> Result<()> {
     let supernet = seconds.time("train", || {
         let mut ends = String::new();
         let training = Training { space, recipe: &demo.recipe, dataset, device: demo.device, seed: *seed, given: None };
-        let supernet = train(&training, None, |phase| {
+        // For its metrics: a training of minutes needs no checkpoints.
+        let folder = path("supernet.training");
+        let stop = StopSignal::default();
+        let keep = Keep { folder: &folder, earlier: Earlier::Remove, at_least: Duration::MAX, stop };
+        let supernet = train(&training, Some(&keep), |phase| {
             ends = format!("largest net {:.1} %, smallest {:.1} %", phase.largest * 100.0, phase.smallest * 100.0);
         })?;
         supernet.save(&path("supernet.safetensors"), *seed)?;
@@ -137,7 +145,8 @@ pub fn run(demo: &Demo) -> Result<()> {
     })?;
 
     let compiled = seconds.time("compile", || {
-        let settings = compile::Settings { calibration_images: 512, seed: *seed, table: Some(&table) };
+        let settings =
+            compile::Settings { calibration_images: 512, seed: *seed, method: Method::default(), table: Some(&table) };
         let compiled = compile(&subnet, dataset, &settings)?;
         compiled.save(&path("model"))?;
         let accuracy = &compiled.report.accuracy;
@@ -150,7 +159,7 @@ pub fn run(demo: &Demo) -> Result<()> {
         Ok((compiled, line))
     })?;
 
-    let report = seconds.time("run", || {
+    let ran = seconds.time("run", || {
         let images = dataset.test.first(demo.device_images).resized(arch.resolution)?;
         let run = |done: &(dyn Fn() + Sync)| run_on_board(board, &compiled.model, &images, Some(&table), 0, done);
         let report = with_progress("run", images.len(), run)?;
@@ -168,11 +177,12 @@ pub fn run(demo: &Demo) -> Result<()> {
         net("largest", &space.largest())?,
         net("random", &random(space, &costs, &limits, *seed)?)?,
     ];
-    let summary = Summary::new(demo, &found, &limits, table.layers.len(), &compiled.report, &report, seconds);
+    let summary = summary(demo, &found, &limits, table.layers.len(), &compiled.report, &ran, seconds);
     files::write_json(&path("summary.json"), &summary)?;
-    println!("\n{}", summary.table(&nets));
-    println!("\n{}", path("summary.json").display());
-    if !report.logits_equal_host {
+    println!("\n{}", self::table(&summary, &nets));
+    files::write(&path("report.html"), report::report(out)?.as_bytes())?;
+    println!("\n{}\n{}", path("summary.json").display(), path("report.html").display());
+    if !ran.logits_equal_host {
         bail!("the scores on {} are not this host's; ofa run names the first", board.name);
     }
     Ok(())

@@ -37,6 +37,7 @@ pub mod predictor;
 pub mod progress;
 pub mod quantise;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod search;
 #[cfg(feature = "torch")]

@@ -193,8 +193,13 @@ pub fn unfused_bytes(layers: &[Layer]) -> usize {
 /// Puts an image where the net reads it: each pixel less 128.
 fn place(image: &[u8], net: &Net, arena: &mut [i8]) -> Result<()> {
     ensure!(image.len() == net.input().len(), "the net reads {}, the image has {} values", net.input(), image.len());
-    arena.iter_mut().zip(image).for_each(|(value, &pixel)| *value = (pixel ^ 0x80) as i8);
+    arena[..image.len()].copy_from_slice(&less_128(image));
     Ok(())
+}
+
+/// Pixels as a net reads them.
+pub(crate) fn less_128(pixels: &[u8]) -> Vec<i8> {
+    pixels.iter().map(|&pixel| (pixel ^ 0x80) as i8).collect()
 }
 
 fn literal(layer: &Layer) -> String {

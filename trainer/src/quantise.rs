@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!  Subnet ─▶ float run over calibration images ─▶ Range of each map ─▶ Scale of each map ┐
-//!     └──────────────── weights and bias of each channel ────────────────────────────────┴▶ Channel, taps
+//!     └──────────────── weights and bias of each channel ────────────────────────────────┴▶ Channel, taps ─▶ corrected biases
 //! ```
 
 mod convolution;
+mod correction;
 mod ranges;
 mod squeeze;
 mod swish;
@@ -20,11 +21,28 @@ use crate::subnet::{self, Affine, Subnet};
 use convolution::{Convolution, Input, Target, fixed, least_scale};
 use ranges::{Range, ranges};
 
+pub use ranges::Reach;
+
+/// What is done so that int8 loses little.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Method {
+    /// How far each map's scale reaches.
+    pub reach: Reach,
+    /// Whether channels get back the means that they have in float.
+    pub correct_biases: bool,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self { reach: Reach::default(), correct_biases: true }
+    }
+}
+
 /// The subnet in int8. The calibration images, of the net's resolution, tell how far each map's values reach.
 ///
 /// # Errors
 /// If the images are not what the net reads, or a map overflows in float.
-pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
+pub fn quantise(subnet: &Subnet, calibration: &Images, method: Method) -> Result<Compiled> {
     let image = subnet.layers[0].0.input();
     let fits = (calibration.side, calibration.channels) == (image.height, image.channels);
     ensure!(
@@ -34,7 +52,7 @@ pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
         calibration.channels
     );
     ensure!(!calibration.is_empty(), "there are no calibration images");
-    let mut ranges = ranges(subnet, calibration)?.into_iter();
+    let mut ranges = ranges(subnet, calibration, method.reach)?.into_iter();
     let mut net = Net { map: image_scale(subnet), steps: vec![], outputs: vec![], channels: vec![], taps: vec![] };
     for (i, (layer, parts)) in subnet.layers.iter().enumerate() {
         let mut next = || ranges.next().expect("a range for each map");
@@ -49,7 +67,11 @@ pub fn quantise(subnet: &Subnet, calibration: &Images) -> Result<Compiled> {
     }
     let Net { steps, outputs, channels, taps, .. } = net;
     let header = Header { format: FORMAT.into(), ..subnet.header.clone() };
-    Ok(Compiled { header, arch: subnet.arch.clone(), outputs, steps, channels, taps })
+    let mut compiled = Compiled { header, arch: subnet.arch.clone(), outputs, steps, channels, taps };
+    if method.correct_biases {
+        correction::correct(&mut compiled, subnet, calibration)?;
+    }
+    Ok(compiled)
 }
 
 /// What a pixel less 128 stands for, in units of the first channel's deviation; its mean is no whole number of

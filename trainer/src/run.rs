@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use runtime::{Layer, argmax};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::board::Board;
 use crate::dataset::Images;
 use crate::device::share_out;
 use crate::firmware::{self, Binary, Code, Size};
 use crate::link::{Inferred, Link};
-use crate::model::{Compiled, flash_bytes};
+use crate::model::{Compiled, flash_bytes, less_128};
 use crate::table::{LatencyTable, median};
 
 /// What a board made of a net.
@@ -71,7 +71,7 @@ pub struct Latency {
 }
 
 /// Memory, as predicted and as the linker made it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Bytes {
     /// From the net and the latency table.
     pub predicted: Option<usize>,
@@ -179,9 +179,4 @@ pub fn run(
         layers: layers.iter().map(LayerBytes::new).collect(),
         code: firmware.code,
     })
-}
-
-/// As the net reads them.
-fn less_128(pixels: &[u8]) -> Vec<i8> {
-    pixels.iter().map(|&pixel| (pixel ^ 0x80) as i8).collect()
 }

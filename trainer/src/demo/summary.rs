@@ -4,17 +4,16 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use runtime::Layer;
-use serde::Serialize;
 
 use super::Demo;
 use crate::compile;
-use crate::run::{Bytes, RunReport};
+use crate::report::{Accuracy, Device, Latency, Summary, Table};
+use crate::run::RunReport;
 use crate::search::{Cost, Costs, Found, Limits};
 use crate::space::{Arch, Space};
 
 /// Seconds of each step.
-#[derive(Default, Serialize)]
-#[serde(transparent)]
+#[derive(Default)]
 pub(super) struct Seconds(serde_json::Map<String, serde_json::Value>);
 
 impl Seconds {
@@ -27,54 +26,6 @@ impl Seconds {
         self.0.insert(step.into(), ((seconds * 1e3).round() / 1e3).into());
         Ok(result)
     }
-
-    fn sum(&self) -> f64 {
-        self.0.values().filter_map(serde_json::Value::as_f64).sum()
-    }
-}
-
-/// The content of `summary.json`.
-#[derive(Serialize)]
-pub(super) struct Summary {
-    seed: u64,
-    space: String,
-    arch: Arch,
-    seconds: Seconds,
-    accuracy: Accuracy,
-    device: Device,
-    latency: Latency,
-    sram_bytes: Bytes,
-    flash_bytes: Bytes,
-    table: Table,
-}
-
-#[derive(Serialize)]
-struct Accuracy {
-    float: f64,
-    int8_host: f64,
-    int8_device: f64,
-    predicted: f64,
-}
-
-#[derive(Serialize)]
-struct Device {
-    board: String,
-    images: usize,
-    logits_equal_host: bool,
-}
-
-#[derive(Serialize)]
-struct Latency {
-    unit: String,
-    predicted: Option<u64>,
-    measured: u64,
-    limit: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Table {
-    layers: usize,
-    checksums_ok: bool,
 }
 
 /// One column of the table.
@@ -113,73 +64,70 @@ impl Net {
     }
 }
 
-impl Summary {
-    pub fn new(
-        demo: &Demo,
-        found: &Found,
-        limits: &Limits,
-        layers: usize,
-        compiled: &compile::Report,
-        run: &RunReport,
-        seconds: Seconds,
-    ) -> Self {
-        Self {
-            seed: demo.seed,
-            space: demo.space.name.clone(),
-            arch: found.best.arch.clone(),
-            seconds,
-            accuracy: Accuracy {
-                float: compiled.accuracy.float,
-                int8_host: compiled.accuracy.int8,
-                int8_device: run.accuracy_device,
-                predicted: found.best.accuracy.into(),
-            },
-            device: Device { board: run.board.clone(), images: run.images, logits_equal_host: run.logits_equal_host },
-            latency: Latency {
-                unit: run.latency.unit.clone(),
-                predicted: run.latency.predicted,
-                measured: run.latency.measured.into(),
-                limit: limits.latency,
-            },
-            sram_bytes: run.sram_bytes,
-            flash_bytes: run.flash_bytes,
-            // A table with a wrong checksum is never made: measuring refuses it.
-            table: Table { layers, checksums_ok: true },
-        }
+/// What goes into `summary.json`.
+pub(super) fn summary(
+    demo: &Demo,
+    found: &Found,
+    limits: &Limits,
+    layers: usize,
+    compiled: &compile::Report,
+    run: &RunReport,
+    seconds: Seconds,
+) -> Summary {
+    Summary {
+        seed: demo.seed,
+        space: demo.space.name.clone(),
+        arch: found.best.arch.clone(),
+        seconds: seconds.0,
+        accuracy: Accuracy {
+            float: compiled.accuracy.float,
+            int8_host: compiled.accuracy.int8,
+            int8_device: run.accuracy_device,
+            predicted: found.best.accuracy.into(),
+        },
+        device: Device { board: run.board.clone(), images: run.images, logits_equal_host: run.logits_equal_host },
+        latency: Latency {
+            unit: run.latency.unit.clone(),
+            predicted: run.latency.predicted,
+            measured: run.latency.measured.into(),
+            limit: limits.latency,
+        },
+        sram_bytes: run.sram_bytes,
+        flash_bytes: run.flash_bytes,
+        // A table with a wrong checksum is never made: measuring refuses it.
+        table: Table { layers, checksums_ok: true },
     }
+}
 
-    /// The chosen net beside the others, for people. What was measured, was measured on the chosen net alone.
-    pub fn table(&self, nets: &[Net]) -> String {
-        let all = |cell: &dyn Fn(&Net) -> String| nets.iter().map(cell).collect::<Vec<_>>();
-        let Device { board, images, .. } = &self.device;
-        let rows = [
-            (String::new(), all(&|net| net.name.into())),
-            ("resolution".into(), all(&|net| format!("{0}x{0}", net.resolution))),
-            ("blocks".into(), all(&|net| net.blocks.to_string())),
-            ("MMAC".into(), all(&|net| format!("{:.2}", net.macs as f64 / 1e6))),
-            ("parameters".into(), all(&|net| thousands(net.parameters as u64))),
-            ("accuracy, predicted".into(), all(&|net| percent(net.predicted))),
-            ("  float, all test images".into(), all(&|net| percent(net.judged))),
-            ("  int8, all test images".into(), vec![percent(self.accuracy.int8_host)]),
-            (format!("  int8, {images} images on {board}"), vec![percent(self.accuracy.int8_device)]),
-            (
-                format!("{}, predicted", self.latency.unit),
-                all(&|net| net.cost.latency.map_or(String::new(), thousands)),
-            ),
-            ("  measured".into(), vec![thousands(self.latency.measured)]),
-            ("bytes of SRAM, predicted".into(), all(&|net| thousands(net.cost.sram_bytes))),
-            ("  linked".into(), vec![thousands(self.sram_bytes.linked as u64)]),
-            ("bytes of flash, predicted".into(), all(&|net| thousands(net.cost.flash_bytes))),
-            ("  linked".into(), vec![thousands(self.flash_bytes.linked as u64)]),
-        ];
-        let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-        let line = |(name, cells): &(String, Vec<String>)| {
-            let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
-            format!("{name:width$}{cells}")
-        };
-        let lines: Vec<_> = rows.iter().map(line).collect();
-        format!("{}\n\n{:.0} seconds in all", lines.join("\n"), self.seconds.sum())
-    }
+/// The chosen net beside the others, for people. What was measured, was measured on the chosen net alone.
+pub(super) fn table(summary: &Summary, nets: &[Net]) -> String {
+    let all = |cell: &dyn Fn(&Net) -> String| nets.iter().map(cell).collect::<Vec<_>>();
+    let Device { board, images, .. } = &summary.device;
+    let rows = [
+        (String::new(), all(&|net| net.name.into())),
+        ("resolution".into(), all(&|net| format!("{0}x{0}", net.resolution))),
+        ("blocks".into(), all(&|net| net.blocks.to_string())),
+        ("MMAC".into(), all(&|net| format!("{:.2}", net.macs as f64 / 1e6))),
+        ("parameters".into(), all(&|net| thousands(net.parameters as u64))),
+        ("accuracy, predicted".into(), all(&|net| percent(net.predicted))),
+        ("  float, all test images".into(), all(&|net| percent(net.judged))),
+        ("  int8, all test images".into(), vec![percent(summary.accuracy.int8_host)]),
+        (format!("  int8, {images} images on {board}"), vec![percent(summary.accuracy.int8_device)]),
+        (format!("{}, predicted", summary.latency.unit), all(&|net| net.cost.latency.map_or(String::new(), thousands))),
+        ("  measured".into(), vec![thousands(summary.latency.measured)]),
+        ("bytes of SRAM, predicted".into(), all(&|net| thousands(net.cost.sram_bytes))),
+        ("  linked".into(), vec![thousands(summary.sram_bytes.linked as u64)]),
+        ("bytes of flash, predicted".into(), all(&|net| thousands(net.cost.flash_bytes))),
+        ("  linked".into(), vec![thousands(summary.flash_bytes.linked as u64)]),
+    ];
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, cells): &(String, Vec<String>)| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
+        format!("{name:width$}{cells}")
+    };
+    let lines: Vec<_> = rows.iter().map(line).collect();
+    let seconds: f64 = summary.seconds.values().filter_map(serde_json::Value::as_f64).sum();
+    format!("{}\n\n{seconds:.0} seconds in all", lines.join("\n"))
 }
 
 fn percent(share: f64) -> String {

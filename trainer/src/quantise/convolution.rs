@@ -6,9 +6,11 @@ use super::ranges::Range;
 use crate::model::Scale;
 use crate::subnet::Affine;
 
-/// Largest magnitude of a bias before the input's zero point is folded in: with 2¹⁵ products the accumulator then
-/// stays below 2³¹.
-const BIAS_LIMIT: f64 = (1 << 30) as f64;
+/// How far a bias may be corrected.
+pub(super) const CORRECTION_LIMIT: f64 = (1 << 26) as f64;
+/// Largest magnitude of a bias before it is corrected and the input's zero point is folded in: with 2¹⁵ products the
+/// accumulator then stays below 2³¹.
+const BIAS_LIMIT: f64 = (1 << 30) as f64 - CORRECTION_LIMIT;
 /// Multipliers are at least 2¹⁴, so that their rounding costs less than 2⁻¹⁵ of a channel's value.
 const LEAST_MULTIPLIER: f32 = (1 << 14) as f32;
 const ONE: f32 = 4_294_967_296.0;

@@ -11,6 +11,18 @@ use crate::onnx::map_names;
 use crate::quantise::swish;
 use crate::subnet::Subnet;
 
+/// How much of its values a map's scale reaches; more reach is a coarser step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reach {
+    /// To where rounding and clipping together cost the least squared error.
+    #[default]
+    LeastError,
+    /// To the smallest and the largest.
+    Extremes,
+    /// All but one of ten thousand at either end.
+    Percentile,
+}
+
 /// The values of a map that int8 distinguishes. Zero is among them.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Range {
@@ -84,9 +96,8 @@ fn maps(subnet: &Subnet) -> Vec<Map> {
     maps
 }
 
-/// The range of each map that int8 has, in the order in which [`super::Net`] asks for them, over all images: where
-/// rounding and clipping together cost the least squared error.
-pub(super) fn ranges(subnet: &Subnet, images: &Images) -> Result<Vec<Range>> {
+/// The range of each map that int8 has, in the order in which [`super::Net`] asks for them, over all images.
+pub(super) fn ranges(subnet: &Subnet, images: &Images, reach: Reach) -> Result<Vec<Range>> {
     let maps = maps(subnet);
     let names: Vec<String> = maps.iter().map(|map| map.name.clone()).collect();
     let floors: Vec<f32> = maps.iter().map(|map| map.floor).collect();
@@ -108,7 +119,7 @@ pub(super) fn ranges(subnet: &Subnet, images: &Images) -> Result<Vec<Range>> {
     let empty = extremes.into_iter().map(Histogram::new).collect();
     let histograms =
         over_images(&net, images, &floors, empty, Histogram::add, |histogram, other| histogram.join(&other))?;
-    Ok(histograms.iter().map(|histogram| histogram.least_error()).collect())
+    Ok(histograms.iter().map(|histogram| histogram.range(reach)).collect())
 }
 
 /// Shows each image's maps, raised to their floors, to a copy of `empty`, and joins the copies.
@@ -163,6 +174,26 @@ impl Histogram {
 
     fn join(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
+    }
+
+    fn range(&self, reach: Reach) -> Range {
+        match reach {
+            Reach::LeastError => self.least_error(),
+            Reach::Extremes => self.extremes,
+            Reach::Percentile => self.percentile(),
+        }
+    }
+
+    /// Without one of ten thousand values at either end.
+    fn percentile(&self) -> Range {
+        let rare = self.counts.iter().sum::<u64>() / 10_000;
+        let full = |counts: &mut dyn Iterator<Item = &u64>| {
+            let mut sum = 0;
+            counts.take_while(|&&count| (sum += count, sum <= rare).1).count() as f32
+        };
+        let (below, above) = (full(&mut self.counts.iter()), full(&mut self.counts.iter().rev()));
+        let Range { low, high } = self.extremes;
+        Range { low: (low + below * self.width()).min(0.0), high: (high - above * self.width()).max(0.0) }
     }
 
     /// The range with the least sum of squared errors: each end in turn moves inwards while the other is held.
@@ -228,6 +259,21 @@ mod tests {
         let values: Vec<f32> = (0..=1000).map(|i| i as f32 / 1000.0).collect();
         let with_zeros = [&values[..], &[0.0; 100_000]].concat();
         assert_eq!(least_error(&with_zeros), least_error(&values));
+    }
+
+    #[test]
+    fn a_percentile_leaves_out_one_of_ten_thousand_at_either_end() {
+        let values: Vec<f32> = (-10_000..=10_000).map(|i| i as f32 / 10_000.0).collect();
+        let extremes = Range { low: -1.0, high: 8.0 };
+        let range = |giants: usize, reach| {
+            let mut histogram = Histogram::new(extremes);
+            histogram.add(&[&values[..], &vec![8.0; giants]].concat());
+            histogram.range(reach)
+        };
+        let Range { low, high } = range(2, Reach::Percentile);
+        assert!((-1.0..-0.99).contains(&low) && (0.99..1.01).contains(&high), "{low} {high}");
+        assert_eq!(range(3, Reach::Percentile).high, 8.0, "three of twenty thousand are not rare");
+        assert_eq!(range(2, Reach::Extremes), extremes);
     }
 
     #[test]

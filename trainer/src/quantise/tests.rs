@@ -50,11 +50,46 @@ fn int8_scores_are_close_to_float_scores() {
                 *mean += 11.3 * i as f32;
             }
             let (side, channels) = (arch.resolution, space.input.channels.0);
-            let compiled = quantise(&subnet, &images(side, channels, 32, seed)).unwrap();
+            let compiled = quantise(&subnet, &images(side, channels, 32, seed), Method::default()).unwrap();
             let correlation = correlation(&subnet, &compiled, &images(side, channels, 32, seed + 100));
             // Its layers are as close to float as those of the others, but its scores differ less between images.
             let least = if space.name == "squeeze" { 0.92 } else { 0.97 };
             assert!(correlation > least, "{} {seed}: {correlation}", space.name);
         }
+    }
+}
+
+/// The mean of each score over the images: in float, and what int8 stands for.
+fn mean_scores(subnet: &Subnet, compiled: &Compiled, images: &Images) -> Vec<[f64; 2]> {
+    let net = FloatNet::new(subnet).unwrap();
+    let Scale { scale, zero } = compiled.outputs[compiled.outputs.len() - 1];
+    let count = images.len() as f64;
+    let mut means = vec![[0.0; 2]; net.scores(images.image(0)).unwrap().len()];
+    for i in 0..images.len() {
+        let int8 = compiled.scores(images.image(i)).unwrap();
+        for ((mean, float), int8) in means.iter_mut().zip(net.scores(images.image(i)).unwrap()).zip(int8) {
+            mean[0] += f64::from(float) / count;
+            mean[1] += f64::from(i32::from(int8) - i32::from(zero)) * f64::from(scale) / count;
+        }
+    }
+    means
+}
+
+#[test]
+fn corrected_biases_give_every_class_its_mean() {
+    let space = Space::load("fashion").unwrap();
+    for seed in 0..4 {
+        let arch = space.sample(&mut ChaCha8Rng::seed_from_u64(seed));
+        let subnet = Subnet::random(&space, &arch, seed);
+        let images = images(arch.resolution, 1, 48, seed);
+        let worst = |correct_biases| {
+            let method = Method { correct_biases, ..Method::default() };
+            let compiled = quantise(&subnet, &images, method).unwrap();
+            let scale = f64::from(compiled.outputs[compiled.outputs.len() - 1].scale);
+            let off = |[float, int8]: [f64; 2]| (float - int8).abs() / scale;
+            mean_scores(&subnet, &compiled, &images).into_iter().map(off).fold(0.0, f64::max)
+        };
+        let (plain, corrected) = (worst(false), worst(true));
+        assert!(corrected < 0.2 && corrected < plain / 2.0, "{seed}: {plain} steps, {corrected} when corrected");
     }
 }

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use clap::Args;
 use trainer::board::Board;
 use trainer::compile::{Report, Settings, compile};
 use trainer::dataset::Dataset;
 use trainer::files;
 use trainer::model::{arena_bytes, flash_bytes};
+use trainer::quantise::{Method, Reach};
 use trainer::subnet::Subnet;
 use trainer::table::LatencyTable;
 
@@ -28,6 +29,13 @@ pub struct Cmd {
     /// Training images from which the ranges of the activations come.
     #[arg(long, default_value_t = 512)]
     calibration: usize,
+    /// How far the ranges reach: least-error (rounding and clipping together), extremes, or percentile (all but one of
+    /// ten thousand values at either end).
+    #[arg(long, default_value = "least-error", value_name = "METHOD", value_parser = parse_reach)]
+    ranges: Reach,
+    /// Leave biases as rounding makes them, instead of giving each channel the mean that it has in float.
+    #[arg(long)]
+    plain_biases: bool,
     /// From `ofa measure`: the report then has each layer's latency.
     #[arg(long)]
     table: Option<PathBuf>,
@@ -53,7 +61,12 @@ impl Cmd {
             check_fit(&subnet, board, table.as_ref())?;
         }
         files::check_writable(&self.out.join("report.json"))?;
-        let settings = Settings { calibration_images: self.calibration, seed: self.seed, table: table.as_ref() };
+        let settings = Settings {
+            calibration_images: self.calibration,
+            seed: self.seed,
+            method: Method { reach: self.ranges, correct_biases: !self.plain_biases },
+            table: table.as_ref(),
+        };
         let compilation = compile(&subnet, &dataset, &settings)?;
         compilation.save(&self.out)?;
         let report = &compilation.report;
@@ -64,6 +77,15 @@ impl Cmd {
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)
     }
+}
+
+fn parse_reach(name: &str) -> Result<Reach> {
+    Ok(match name {
+        "least-error" => Reach::LeastError,
+        "extremes" => Reach::Extremes,
+        "percentile" => Reach::Percentile,
+        _ => bail!("there is no {name}, only least-error, extremes and percentile"),
+    })
 }
 
 /// Before anything is quantised: what the planner places and what the weights take are known from the layers.

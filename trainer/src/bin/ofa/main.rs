@@ -16,6 +16,7 @@ mod extract;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
+mod report;
 mod run;
 mod search;
 mod space;
@@ -49,6 +50,7 @@ enum Command {
     Extract(extract::Cmd),
     Compile(compile::Cmd),
     Run(run::Cmd),
+    Report(report::Cmd),
     #[cfg(feature = "torch")]
     Study(study::Cmd),
     Bench(bench::Cmd),
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Extract(cmd) => cmd.run(),
         Command::Compile(cmd) => cmd.run(),
         Command::Run(cmd) => cmd.run(),
+        Command::Report(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Study(cmd) => cmd.run(),
         Command::Bench(cmd) => cmd.run(),
