@@ -19,6 +19,7 @@ mod predictor;
 mod report;
 mod run;
 mod search;
+mod shell;
 mod space;
 #[cfg(feature = "torch")]
 mod study;
@@ -56,6 +57,9 @@ enum Command {
     Bench(bench::Cmd),
     #[cfg(feature = "torch")]
     Demo(demo::Cmd),
+    Completions(shell::Completions),
+    #[command(name = "man")]
+    Manual(shell::Manual),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +83,8 @@ fn main() -> ExitCode {
         Command::Bench(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Demo(cmd) => cmd.run(),
+        Command::Completions(cmd) => cmd.run(),
+        Command::Manual(cmd) => cmd.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
