@@ -1,10 +1,14 @@
 //! The study of what progressive shrinking is worth: the same archs out of supernets that were trained by each recipe,
 //! and trained alone, at equal steps.
 
+mod journal;
 mod plot;
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tch::Device;
 
 use crate::dataset::Dataset;
@@ -14,6 +18,7 @@ use crate::recipe::Recipe;
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
 use crate::train::{Training, train};
+use journal::Journal;
 
 /// The recipes that are compared, by their built-in names; the first is what the others are measured against.
 const RECIPES: [&str; 4] = ["full", "sandwich", "compound", "random"];
@@ -84,32 +89,39 @@ pub struct Way {
 }
 
 impl Study<'_> {
-    /// Trains everything; says each training that is done.
+    /// Trains everything; says each training that is done. What each came to is kept in the file `journal`, from which
+    /// a study that was ended goes on.
     ///
     /// # Errors
-    /// What training returns.
-    pub fn run(&self, mut say: impl FnMut(&str)) -> Result<Shrinking> {
+    /// What training returns; or if the journal is damaged, or of another study.
+    pub fn run(&self, journal: &Path, mut say: impl FnMut(&str)) -> Result<Shrinking> {
         let Self { space, dataset, steps, seeds, first_seed, .. } = *self;
         ensure!(seeds > 0, "a study needs at least one seed");
         ensure!(steps >= 10, "{steps} steps are too few for every phase to have some");
         let archs = archs(space);
         let seeds: Vec<u64> = (first_seed..first_seed + seeds).collect();
+        let mut journal = Journal::open(journal, self.identity(&archs)?)?;
         let mut measured: Vec<Vec<Vec<f64>>> = vec![vec![vec![]; RECIPES.len() + 1]; archs.len()];
         for &seed in &seeds {
             for (way, name) in RECIPES.iter().enumerate() {
-                let supernet = self.train(name, None, seed)?;
-                let judged = with_progress("judge", archs.len(), |done| {
-                    archs.iter().map(|(_, arch)| (self.judge(&supernet, arch), done()).0).collect::<Result<Vec<_>>>()
+                let what = format!("seed {seed}, {name}");
+                let judged = journal.get_or(&what, archs.len(), || {
+                    let supernet = self.train(name, None, seed)?;
+                    with_progress("judge", archs.len(), |done| {
+                        archs.iter().map(|(_, arch)| (self.judge(&supernet, arch), done()).0).collect()
+                    })
                 })?;
                 for (row, accuracy) in measured.iter_mut().zip(&judged) {
                     row[way].push(*accuracy);
                 }
-                say(&format!("seed {seed}, {name}: {}", percentages(&judged)));
+                say(&format!("{what}: {}", percentages(&judged)));
             }
             for ((name, arch), row) in archs.iter().zip(&mut measured) {
-                let accuracy = self.judge(&self.train(ALONE, Some(arch), seed)?, arch)?;
-                row[RECIPES.len()].push(accuracy);
-                say(&format!("seed {seed}, {name} alone: {}", percentages(&[accuracy])));
+                let what = format!("seed {seed}, {name} alone");
+                let train = || Ok(vec![self.judge(&self.train(ALONE, Some(arch), seed)?, arch)?]);
+                let accuracy = journal.get_or(&what, 1, train)?;
+                say(&format!("{what}: {}", percentages(&accuracy)));
+                row[RECIPES.len()].extend(accuracy);
             }
         }
         let images = dataset.test.len();
@@ -122,13 +134,30 @@ impl Study<'_> {
         Ok(Shrinking { space: space.name.clone(), steps, seeds, images, rows: rows.collect() })
     }
 
-    fn train(&self, name: &str, given: Option<&Arch>, seed: u64) -> Result<Supernet> {
-        let Self { space, dataset, device, steps, .. } = *self;
-        let mut recipe = Recipe::load(name)?.scaled(steps, dataset.train.len());
+    /// What every training of the study depends on beside its seed.
+    fn identity(&self, archs: &[(String, Arch)]) -> Result<Value> {
+        let names = RECIPES.iter().chain(&[ALONE]);
+        Ok(json!({
+            "space": self.space.hash(),
+            "images": [self.dataset.train.len(), self.dataset.test.len()],
+            "steps": self.steps,
+            "recipes": names.map(|name| self.recipe(name)).collect::<Result<Vec<_>>>()?,
+            "archs": archs,
+        }))
+    }
+
+    fn recipe(&self, name: &str) -> Result<Recipe> {
+        let mut recipe = Recipe::load(name)?.scaled(self.steps, self.dataset.train.len());
         // So that they differ in what is trained alone: all see the images that the first recipe sees.
         let first = Recipe::load(RECIPES[0])?;
         (recipe.batch, recipe.augment) = (first.batch, first.augment);
         (recipe.weight_decay, recipe.label_smoothing) = (first.weight_decay, first.label_smoothing);
+        Ok(recipe)
+    }
+
+    fn train(&self, name: &str, given: Option<&Arch>, seed: u64) -> Result<Supernet> {
+        let Self { space, dataset, device, .. } = *self;
+        let recipe = self.recipe(name)?;
         train(&Training { space, recipe: &recipe, dataset, device, seed, given }, None, |_| {})
     }
 
