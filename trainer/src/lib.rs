@@ -27,6 +27,7 @@ pub mod firmware;
 #[cfg(feature = "torch")]
 pub mod fit;
 pub mod float;
+pub mod journal;
 pub mod link;
 pub mod loader;
 pub mod measure;

@@ -61,7 +61,7 @@ pub fn measure(
         date: OffsetDateTime::now_utc().date().to_string(),
     };
     let header = Header::new(table::FORMAT, &space.hash(), seed);
-    Ok(LatencyTable { header, provenance, firmware: firmware_cost(board, space)?, layers: entries })
+    Ok(LatencyTable { header, provenance, firmware: firmware_cost(board, space)?, sentinel: None, layers: entries })
 }
 
 /// What came of each layer, in their order.
