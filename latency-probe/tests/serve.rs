@@ -112,7 +112,7 @@ fn frame(sequence: u8, request: &Request<'_>) -> Vec<u8> {
 }
 
 fn probe(sent: Vec<u8>) -> (Vec<(u8, Reply<'static>)>, u32) {
-    exchange(&mut Probe { arena: &mut vec![0; ARENA_BYTES / 4], pool: POOL.weights() }, sent)
+    exchange(&mut Probe::new(&mut vec![0; ARENA_BYTES / 4], POOL.weights()), sent)
 }
 
 fn answer(request: &Request<'_>) -> Reply<'static> {

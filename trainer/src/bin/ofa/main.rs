@@ -16,6 +16,7 @@ mod extract;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
+mod probe;
 mod run;
 mod search;
 mod space;
@@ -44,6 +45,8 @@ enum Command {
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    #[command(hide = true)]
+    Probe(probe::Cmd),
     Search(search::Cmd),
     #[cfg(feature = "torch")]
     Extract(extract::Cmd),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        Command::Probe(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Extract(cmd) => cmd.run(),
