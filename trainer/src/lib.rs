@@ -28,6 +28,7 @@ pub mod firmware;
 pub mod fit;
 pub mod float;
 pub mod journal;
+pub mod lab;
 pub mod link;
 pub mod loader;
 pub mod measure;

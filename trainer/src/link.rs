@@ -490,4 +490,63 @@ mod tests {
             assert_eq!(link.infer(&image, 324), inferred, "after damaged reply {bad}");
         }
     }
+
+    /// `OFA_CASES`, or the usual number.
+    fn cases() -> u64 {
+        std::env::var("OFA_CASES").map_or(20_000, |cases| cases.parse().expect("OFA_CASES is a number"))
+    }
+
+    /// Sound replies, damaged in any way, and noise: none is more than a frame in memory, none brings the host down, and
+    /// what is damaged is never taken for a reply.
+    #[test]
+    fn frames_of_any_bytes_do_no_harm() {
+        use rand::{Rng, RngExt, SeedableRng};
+
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+        let mut sound = Vec::new();
+        for sequence in 1..=5 {
+            let ticks = (0..rng.random_range(1..=16)).map(|_| rng.random()).collect();
+            let scores = (0..rng.random_range(0..=CHUNK)).map(|_| rng.random()).collect();
+            for reply in [Reply::Measured { ticks, checksum: rng.random() }, Reply::Scores(scores), Reply::Loaded] {
+                sound.push(encode(sequence, &reply, &mut [0; FRAME]).unwrap().to_vec());
+            }
+            let hello = Reply::Hello { facts: FACTS, capacity: Capacity::default() };
+            sound.push(encode(sequence, &hello, &mut [0; FRAME]).unwrap().to_vec());
+        }
+        let (cases, mut wrong) = (cases(), 0);
+        // Of every batch one stream, as a stream is a thread.
+        for _ in 0..cases.div_ceil(1000) {
+            let mut stream = Vec::new();
+            for _ in 0..1000 {
+                let mut bytes = sound[rng.random_range(0..sound.len())].clone();
+                match rng.random_range(0..6) {
+                    0 => (0..rng.random_range(1..4)).for_each(|_| {
+                        let at = rng.random_range(0..bytes.len());
+                        bytes[at] ^= 1 << rng.random_range(0..8);
+                    }),
+                    1 => drop(bytes.remove(rng.random_range(0..bytes.len()))),
+                    2 => bytes.insert(rng.random_range(0..bytes.len()), rng.random()),
+                    3 => bytes.truncate(rng.random_range(0..bytes.len())),
+                    4 => bytes = vec![rng.random::<u8>().max(1); rng.random_range(0..3 * FRAME)],
+                    _ => {
+                        bytes = vec![0; rng.random_range(0..2 * FRAME)];
+                        rng.fill_bytes(&mut bytes);
+                    }
+                }
+                stream.extend(bytes);
+                stream.push(0);
+            }
+            for mut frame in read_frames(std::io::Cursor::new(stream)) {
+                assert!(frame.len() <= FRAME + 1 && frame.capacity() <= 2 * (FRAME + 1), "{}", frame.capacity());
+                let is_sound = sound.iter().any(|sound| sound[..sound.len() - 1] == frame[..]);
+                if let Ok((_, message)) = unpack(&mut frame)
+                    && !is_sound
+                {
+                    // One of 2³² may look sound.
+                    wrong += u64::from(parse::<Reply<'_>>(message).is_some());
+                }
+            }
+        }
+        assert!(wrong <= cases / (1 << 30), "{wrong} damaged frames were taken for replies");
+    }
 }

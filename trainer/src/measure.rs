@@ -87,6 +87,17 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// What tells its probe from others.
+    ///
+    /// # Errors
+    /// If the board had to be asked, and does not answer.
+    pub fn probe_name(&self) -> Result<String> {
+        match &self.probe {
+            Some(probe) => Ok(probe.sha256.clone()),
+            None => Ok(self.said()?.probe),
+        }
+    }
+
     fn said(&self) -> Result<Said> {
         let device = Device::connect(&*self.port, &self.board.name);
         let mut device = device.map_err(|error| named(self.board, error))?;
@@ -124,8 +135,7 @@ pub fn measure_into(
     settings: Settings,
     done: &(dyn Fn() + Sync),
 ) -> Result<LatencyTable> {
-    let said = bench.said()?;
-    let identity = identity(bench.board, &said.probe, settings.seed);
+    let identity = identity(bench.board, &bench.probe_name()?, settings.seed);
     let journal = journal_path(out, &identity);
     let table = table(bench, space, layers, settings, Some((&journal, &identity)), done)?;
     table.save(out)?;
@@ -158,16 +168,16 @@ pub fn measure_missing(
     if missing.is_empty() {
         return Ok(table);
     }
-    let said = bench.said()?;
+    let probe = bench.probe_name()?;
     ensure!(
-        said.probe == table.provenance.probe,
+        probe == table.provenance.probe,
         "{} lacks {} layers, and was measured with another probe; run: {command}",
         path.display(),
         missing.len()
     );
     // With the table's seed, as its checksums are of that.
     let settings = Settings { seed: table.header.seed, ..settings };
-    let identity = identity(bench.board, &said.probe, settings.seed);
+    let identity = identity(bench.board, &probe, settings.seed);
     let journal = journal_path(path, &identity);
     let entries = {
         let collection = collect(bench, &missing, settings, Some((&journal, &identity)), done)?;

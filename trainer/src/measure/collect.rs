@@ -85,6 +85,7 @@ pub struct Collection<'a> {
     sentinel: Layer,
     state: Mutex<State>,
     changed: Condvar,
+    admitting: Mutex<()>,
     done: &'a (dyn Fn() + Sync),
 }
 
@@ -116,7 +117,8 @@ impl<'a> Collection<'a> {
             lines.into_iter().for_each(|line| state.apply(line, &sentinel));
             state.journal = Some(journal);
         }
-        let collection = Self { plan, sentinel, state: Mutex::new(state), changed: Condvar::new(), done };
+        let collection =
+            Self { plan, sentinel, state: Mutex::new(state), changed: Condvar::new(), admitting: Mutex::new(()), done };
         let known = collection.known();
         (0..known).for_each(|_| (collection.done)());
         Ok(collection)
@@ -154,40 +156,41 @@ impl<'a> Collection<'a> {
         Ok(())
     }
 
+    fn read_sentinel(&self, link: &mut Link) -> Result<()> {
+        if let Some(ticks) = self.sentinel_ticks(link)? {
+            self.lock().append(Line::Sentinel { layer: self.sentinel, ticks }, &self.sentinel)?;
+        }
+        Ok(())
+    }
+
     /// Ticks of the sentinel on that board; `None` if the board refuses it.
-    ///
-    /// # Errors
-    /// Of the board, or of the journal.
-    pub fn read_sentinel(&self, link: &mut Link) -> Result<Option<u32>> {
+    fn sentinel_ticks(&self, link: &mut Link) -> Result<Option<u32>> {
         let runs = if self.plan.deterministic { 1 } else { RUNS_OF_A_ROUND };
         match link.measure(self.sentinel, self.seed(), runs) {
-            Ok(Measured { ticks, .. }) => {
-                let ticks = median(&ticks);
-                self.lock().append(Line::Sentinel { layer: self.sentinel, ticks }, &self.sentinel)?;
-                Ok(Some(ticks))
-            }
+            Ok(Measured { ticks, .. }) => Ok(Some(median(&ticks))),
             Err(LinkError::Refused(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Lets a further copy of a board take part if its sentinel agrees with what the others read.
+    /// Whether a copy of a board may take part: `None` if its sentinel agrees with what the others read, or else by how
+    /// much it does not.
     ///
     /// # Errors
-    /// By how much it does not; or of the board.
-    pub fn admit(&self, link: &mut Link) -> Result<()> {
+    /// Of the board, or of the journal.
+    pub fn admit(&self, link: &mut Link) -> Result<Option<String>> {
+        // One at a time, so that each but the first has something to be compared with.
+        let _one = self.admitting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let others = self.lock().readings.clone();
-        let Some(ticks) = self.read_sentinel(link)? else { return Ok(()) };
-        if others.is_empty() {
-            return Ok(());
-        }
-        let off = percent_off(ticks, median(&others));
+        let Some(ticks) = self.sentinel_ticks(link)? else { return Ok(None) };
+        let off = if others.is_empty() { 0.0 } else { percent_off(ticks, median(&others)) };
         let allowed = if self.plan.deterministic { 0.0 } else { DRIFT_PERCENT };
-        ensure!(
-            off.abs() <= allowed,
-            "its sentinel takes {off:+.1} % against its copies': it is another board, or runs by another clock"
-        );
-        Ok(())
+        if off.abs() > allowed {
+            let why = "it is another board, or runs by another clock";
+            return Ok(Some(format!("{} takes {off:+.2} % against its copies: {why}", self.sentinel)));
+        }
+        self.lock().append(Line::Sentinel { layer: self.sentinel, ticks }, &self.sentinel)?;
+        Ok(None)
     }
 
     /// What came of each layer, sorted by layer.
@@ -295,7 +298,11 @@ impl<'a> Collection<'a> {
         match state.known.get(layer) {
             None => false,
             Some(Known::Refused(_) | Known::Wrong(_)) => true,
-            Some(Known::Runs { ticks, .. }) => ticks.len() >= usize::from(self.plan.runs) || is_narrow(ticks),
+            Some(Known::Runs { ticks, .. }) => {
+                // Where time passes, two rounds at least, so that no layer is known by one moment alone.
+                let least = if self.plan.deterministic { 2 } else { 2 * usize::from(RUNS_OF_A_ROUND) };
+                ticks.len() >= usize::from(self.plan.runs) || ticks.len() >= least && is_narrow(ticks)
+            }
         }
     }
 

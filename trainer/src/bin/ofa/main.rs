@@ -13,6 +13,7 @@ mod demo;
 mod evaluate;
 #[cfg(feature = "torch")]
 mod extract;
+mod lab;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
@@ -45,6 +46,7 @@ enum Command {
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    Lab(lab::Cmd),
     #[command(hide = true)]
     Probe(probe::Cmd),
     Search(search::Cmd),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        Command::Lab(cmd) => cmd.run(),
         Command::Probe(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
