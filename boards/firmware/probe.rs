@@ -18,7 +18,7 @@ static BUFFER: ConstStaticCell<Frame> = ConstStaticCell::new([0; FRAME]);
 #[entry]
 fn main() -> ! {
     let buffer = BUFFER.take();
-    let mut probe = Probe { arena: ARENA.take().words(), pool: POOL.weights() };
+    let mut probe = Probe::new(ARENA.take().words(), POOL.weights());
     loop {
         let Ok(()) = serve(&mut link(), &FACTS, &mut meter(), &mut probe, buffer);
     }

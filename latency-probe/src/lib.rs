@@ -11,14 +11,18 @@
 //! the same output with the same code: every measurement is also a proof that the kernel is exact there.
 //!
 //! A board brings a link ([`embedded_io::Read`] and [`embedded_io::Write`]), a [`Timer`], a pin and its [`Facts`];
-//! everything else is here. Deliberately absent: allocation, `unsafe`, and any knowledge of a chip.
+//! everything else is here. Deliberately absent: allocation, `unsafe`, and any knowledge of a chip. With the feature
+//! `std` there is also the probe of computers and phones, `host`, which is allowed memory from a heap.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "std"), forbid(unsafe_code))]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod chain;
+#[cfg(feature = "std")]
+pub mod host;
 mod meter;
 mod pool;
 mod probe;
@@ -28,6 +32,7 @@ mod serve;
 mod trial;
 mod wire;
 
+pub use chain::{Chain, expected_of_chain};
 pub use meter::{Meter, Timer};
 pub use pool::{Pool, fill};
 pub use probe::Probe;
@@ -35,6 +40,6 @@ pub use runner::Runner;
 pub use serve::{Service, serve};
 pub use trial::{Trial, expected};
 pub use wire::{
-    CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, UNASKED, VERSION, encode,
-    parse, unpack,
+    CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, STEPS, UNASKED, VERSION,
+    encode, parse, unpack,
 };

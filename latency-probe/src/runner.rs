@@ -109,7 +109,9 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Service for R
             Request::Infer => self.infer(meter),
             Request::Scores { offset } => self.scores(offset),
             Request::Stack => Ok(Reply::Stack { bytes: (self.stack_depth)() }),
-            Request::Hello | Request::Measure { .. } => Err(Refusal::Firmware),
+            Request::Hello | Request::Measure { .. } | Request::Chain { .. } | Request::MeasureChain { .. } => {
+                Err(Refusal::Firmware)
+            }
         }
     }
 }

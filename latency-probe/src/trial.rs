@@ -25,12 +25,7 @@ impl<'p> Trial<'p> {
     pub fn new(layer: Layer, seed: u32, pool: Weights<'p>) -> Result<Self, Refusal> {
         layer.check().map_err(Refusal::Invalid)?;
         let mut random = Random::new(seed);
-        let quant = Quant {
-            input_zero: random.below(128) as i8 - 64,
-            output_zero: random.below(64) as i8 - 32,
-            residual: residual(&layer, &mut random),
-            hidden_zeros: hidden_zeros(&layer, &mut random),
-        };
+        let quant = quant(&layer, &mut random);
         let averaging = averaging(&layer, quant.input_zero, &mut random);
         let channels = if is_pooling(&layer) { 0 } else { layer.channels() };
         let lack = |needed: usize, there: usize| needed.saturating_sub(there);
@@ -68,10 +63,25 @@ impl<'p> Trial<'p> {
 
     /// Puts the input where the net reads it, at the arena's start.
     pub fn load(&self, arena: &mut [u32]) {
-        let mut random = Random::new(!self.seed);
-        for value in runtime::bytes(arena).iter_mut().take(self.step.layer.input().len()) {
-            *value = (random.next() >> 24) as i8;
-        }
+        load(self.seed, self.step.layer.input().len(), arena);
+    }
+}
+
+/// Puts `len` values at the arena's start, which follow from the seed.
+pub(crate) fn load(seed: u32, len: usize, arena: &mut [u32]) {
+    let mut random = Random::new(!seed);
+    for value in runtime::bytes(arena).iter_mut().take(len) {
+        *value = (random.next() >> 24) as i8;
+    }
+}
+
+/// Any zero points that the layer may have.
+pub(crate) fn quant(layer: &Layer, random: &mut Random) -> Quant {
+    Quant {
+        input_zero: random.below(128) as i8 - 64,
+        output_zero: random.below(64) as i8 - 32,
+        residual: residual(layer, random),
+        hidden_zeros: hidden_zeros(layer, random),
     }
 }
 
@@ -130,7 +140,7 @@ fn averaging(layer: &Layer, input_zero: i8, random: &mut Random) -> Channel {
 }
 
 /// `len` of them, from a random multiple of `step` on; there are at least as many.
-fn pick<'p, T>(pool: &'p [T], len: usize, step: usize, random: &mut Random) -> &'p [T] {
+pub(crate) fn pick<'p, T>(pool: &'p [T], len: usize, step: usize, random: &mut Random) -> &'p [T] {
     let starts = (pool.len() - len) / step + 1;
     &pool[random.below(starts as u32) as usize * step..][..len]
 }

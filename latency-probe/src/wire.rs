@@ -14,13 +14,15 @@ use runtime::{Invalid, Layer};
 use serde::{Deserialize, Serialize};
 
 /// Version of the frames and messages. A peer that speaks another is told so.
-pub const PROTOCOL: u8 = 3;
+pub const PROTOCOL: u8 = 4;
 /// Version of this crate, and of the runtime that it measures.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Most bytes of an image or of scores in a message.
 pub const CHUNK: usize = 256;
 /// Most runs of one measurement.
 pub const RUNS: usize = 16;
+/// Most layers of a chain.
+pub const STEPS: usize = 32;
 /// Most bytes of a frame, its closing 0 included.
 pub const FRAME: usize = CHUNK + 24;
 /// Sequence number of a refusal that answers no request, as none was readable.
@@ -42,6 +44,23 @@ pub enum Request<'a> {
     Measure {
         /// What to run.
         layer: Layer,
+        /// Of weights, zero points and input.
+        seed: u32,
+        /// 1 to [`RUNS`].
+        runs: u8,
+    },
+    /// Let this layer be the one at that place of a chain, and the last one: a chain is sent layer by layer, the first
+    /// one first.
+    Chain {
+        /// Its place, below [`STEPS`].
+        place: u8,
+        /// What to run there. It reads what the layer before it writes.
+        layer: Layer,
+    },
+    /// Time the chain as one net, whose weights and input follow from `seed`.
+    MeasureChain {
+        /// Layers that the chain must have: one that has begun anew since then has fewer.
+        layers: u8,
         /// Of weights, zero points and input.
         seed: u32,
         /// 1 to [`RUNS`].
@@ -76,13 +95,15 @@ pub enum Reply<'a> {
         /// What the firmware has room for.
         capacity: Capacity,
     },
-    /// To [`Request::Measure`].
+    /// To [`Request::Measure`] and [`Request::MeasureChain`].
     Measured {
         /// Of each run, in the board's unit.
         ticks: Vec<u32, RUNS>,
-        /// CRC-32 of the layer's output.
+        /// CRC-32 of the output.
         checksum: u32,
     },
+    /// To [`Request::Chain`].
+    Chained,
     /// To [`Request::Load`].
     Loaded,
     /// To [`Request::Infer`].
@@ -154,6 +175,9 @@ pub enum Refusal {
     Pool(u32),
     /// No runs, or more than [`RUNS`].
     Runs,
+    /// The chain lacks layers, has more than [`STEPS`], or one of its layers does not read what the one before it
+    /// writes.
+    Chain,
     /// Outside of the image or the scores.
     Range,
     /// The image was not loaded as a whole since the last inference.
@@ -172,6 +196,7 @@ impl fmt::Display for Refusal {
             Self::Arena(bytes) => return write!(f, "it needs {bytes} bytes more than the arena has"),
             Self::Pool(bytes) => return write!(f, "it needs {bytes} bytes more than the pool of weights has"),
             Self::Runs => "the number of runs is not 1 to 16",
+            Self::Chain => "its layers are no chain",
             Self::Range => "it lies outside of the image or the scores",
             Self::Image => "the image was not loaded as a whole",
             Self::Firmware => "this firmware does not do that",

@@ -112,7 +112,7 @@ fn frame(sequence: u8, request: &Request<'_>) -> Vec<u8> {
 }
 
 fn probe(sent: Vec<u8>) -> (Vec<(u8, Reply<'static>)>, u32) {
-    exchange(&mut Probe { arena: &mut vec![0; ARENA_BYTES / 4], pool: POOL.weights() }, sent)
+    exchange(&mut Probe::new(&mut vec![0; ARENA_BYTES / 4], POOL.weights()), sent)
 }
 
 fn answer(request: &Request<'_>) -> Reply<'static> {
@@ -296,6 +296,87 @@ fn a_frame_that_is_too_long_is_damaged_and_the_next_is_read() {
     let (replies, _) = probe([vec![7; 100_000], vec![0], frame(4, &measure(Layer::Block(BLOCK), 1))].concat());
     assert_eq!(replies[0], (UNASKED, Reply::Refused(Refusal::Damaged)));
     assert!(matches!(replies[1], (4, Reply::Measured { .. })));
+}
+
+/// `OFA_CASES`, or the usual number.
+fn cases() -> u64 {
+    std::env::var("OFA_CASES").map_or(20_000, |cases| cases.parse().expect("OFA_CASES is a number"))
+}
+
+/// Sound requests, damaged in any way, and noise: whatever comes, the next sound request is answered, and a damaged one
+/// is never done. The device has no heap, so what it takes is its frame.
+#[test]
+fn frames_of_any_bytes_do_no_harm() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |end: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % end.max(1)
+    };
+    let layer = Layer::Block(BLOCK);
+    let sound = [
+        frame(1, &Request::Hello),
+        frame(2, &measure(layer, 3)),
+        frame(3, &Request::Chain { place: 0, layer }),
+        frame(4, &Request::MeasureChain { layers: 1, seed: 5, runs: 1 }),
+        frame(5, &Request::Load { offset: 3, bytes: &[9; CHUNK] }),
+    ];
+    let batch = 100;
+    for _ in 0..cases().div_ceil(batch) {
+        let mut sent = Vec::new();
+        for _ in 0..batch {
+            let mut bytes = sound[random(sound.len())].clone();
+            let at = random(bytes.len() - 1);
+            match random(6) {
+                0 => bytes[at] ^= 1 << random(8),
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, random(255) as u8 + 1),
+                3 => bytes.truncate(at),
+                4 => bytes = vec![random(255) as u8 + 1; random(3 * FRAME)],
+                _ => bytes = (0..random(2 * FRAME)).map(|_| random(256) as u8).collect(),
+            }
+            sent.extend(bytes);
+            sent.push(0);
+        }
+        let (replies, rises) = probe([sent, frame(200, &Request::Hello)].concat());
+        let (last, replies) = replies.split_last().expect("the sound request is answered");
+        assert!(matches!(last, (200, Reply::Hello { .. })), "{last:?}");
+        // One that was doubled a byte may be sound again, as what was inserted may be behind its end.
+        let done = replies.iter().filter(|(_, reply)| !matches!(reply, Reply::Refused(_)));
+        assert!(done.clone().all(|(sequence, _)| (1..=5).contains(sequence)), "{:?}", done.collect::<Vec<_>>());
+        assert_eq!(rises, 0, "a damaged request was done");
+    }
+}
+
+#[test]
+fn a_chain_is_timed_as_one_net_and_a_chain_that_is_cut_is_refused() {
+    let block = Layer::Block(BLOCK);
+    let pool = Layer::Pool(runtime::Pool { input: BLOCK.input });
+    let requests = [
+        frame(1, &Request::Chain { place: 0, layer: block }),
+        frame(2, &Request::Chain { place: 1, layer: pool }),
+        frame(3, &Request::MeasureChain { layers: 2, seed: 3, runs: 2 }),
+        frame(4, &Request::MeasureChain { layers: 3, seed: 3, runs: 2 }),
+        frame(5, &Request::MeasureChain { layers: 2, seed: 3, runs: 0 }),
+        frame(6, &Request::Chain { place: 3, layer: pool }),
+    ];
+    let (replies, rises) = probe(requests.concat());
+    let mut chain = latency_probe::Chain::new();
+    chain.put(0, block).unwrap();
+    chain.put(1, pool).unwrap();
+    let checksum = latency_probe::expected_of_chain(&mut chain, 3, POOL.weights(), &mut [0; ARENA_BYTES / 4]).unwrap();
+    let ticks = [5; 2].into_iter().collect();
+    let expected = [
+        (1, Reply::Chained),
+        (2, Reply::Chained),
+        (3, Reply::Measured { ticks, checksum }),
+        (4, Reply::Refused(Refusal::Chain)),
+        (5, Reply::Refused(Refusal::Runs)),
+        (6, Reply::Refused(Refusal::Chain)),
+    ];
+    assert_eq!(replies, expected);
+    assert_eq!(rises, 2);
 }
 
 fn any_request() -> impl Strategy<Value = Vec<u8>> {

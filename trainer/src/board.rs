@@ -47,7 +47,17 @@ pub enum Link {
         /// Its arguments; `-kernel` and the firmware follow.
         arguments: Vec<String>,
     },
+    /// A port of this host: the firmware must be on the board already.
+    Port {
+        /// As `--link` takes it, such as `serial:/dev/ttyACM0:115200`.
+        address: String,
+    },
+    /// The board is this machine: the probe is a child process.
+    Host,
 }
+
+/// The name of this machine as a board.
+pub const HOST: &str = "host";
 
 impl Board {
     /// The board of that name.
@@ -55,11 +65,35 @@ impl Board {
     /// # Errors
     /// Lists the boards there are, or says what is wrong with its `board.toml`.
     pub fn load(name: &str) -> Result<Self> {
+        if name == HOST {
+            return Ok(Self::host());
+        }
         let names = Self::names()?;
         if !names.iter().any(|known| known == name) {
-            bail!("there is no board {name}; there are: {}", names.join(", "));
+            bail!("there is no board {name}; there are: {}, and {HOST}, this machine", names.join(", "));
         }
         Self::load_from(&root().join("boards").join(name))
+    }
+
+    /// This machine.
+    fn host() -> Self {
+        Self {
+            name: HOST.into(),
+            core: std::env::consts::ARCH.into(),
+            target: std::env::consts::ARCH.into(),
+            clock_hz: 0,
+            unit: latency_probe::host::UNIT.into(),
+            flash_bytes: u32::MAX,
+            ram_bytes: u32::MAX,
+            tested: "wherever this runs".into(),
+            link: Link::Host,
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// Whether equal work takes equally many ticks, always: so it is where instructions are counted.
+    pub fn is_deterministic(&self) -> bool {
+        self.unit == "instructions"
     }
 
     /// The boards there are, sorted.

@@ -12,29 +12,88 @@ use latency_probe::Facts;
 use crate::board::{self, Board};
 use crate::child::Child;
 use crate::firmware::Firmware;
-use crate::link::Link;
+use crate::link::{Link, Port, Program, Streams, parse_port};
 
-/// How long a board may take for one answer. An emulated one shares its host with others.
-const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+/// How long an emulated board may take for one answer: it shares its host with others.
+const EMULATED_WITHIN: Duration = Duration::from_secs(120);
+/// How long this machine may take for one.
+const HOST_WITHIN: Duration = Duration::from_secs(60);
+
+/// A board that has said who it is.
+pub struct Device {
+    /// To ask it.
+    pub link: Link,
+    child: Option<Child>,
+}
+
+impl Device {
+    /// Opens the port, and sees that this board is at its other end and that its firmware is of this version.
+    ///
+    /// # Errors
+    /// One line that says what to do, with what the program between said last.
+    pub fn connect(port: &dyn Port, board: &str) -> Result<Self> {
+        let Streams { input, output, child } = port.open()?;
+        let mut device = Self { link: Link::new(input, output, port.patience()), child };
+        match device.link.hello().map_err(Into::into).and_then(|(facts, _)| check(board, &facts)) {
+            Ok(()) => Ok(device),
+            Err(error) => Err(device.bury(error)),
+        }
+    }
+
+    /// Ends it; the error with what the board said last.
+    pub fn bury(self, error: anyhow::Error) -> anyhow::Error {
+        drop(self.link);
+        let words = self.child.map_or(Vec::new(), Child::last_words);
+        match &words[words.len().saturating_sub(3)..] {
+            [] => error,
+            last => error.context(last.join(" ")),
+        }
+    }
+}
+
+/// The port through which a board is reached: the one at `address` where there is one, or else the one that its
+/// description names. An emulated board starts with that firmware.
+///
+/// # Errors
+/// If the address is none, or the board cannot be reached without a firmware.
+pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -> Result<Box<dyn Port>> {
+    if let Some(address) = address {
+        return parse_port(address);
+    }
+    match &board.link {
+        board::Link::Port { address } => parse_port(address),
+        board::Link::Qemu { program, package, arguments } => {
+            let elf = firmware.context("an emulated board starts with a firmware")?.elf.display().to_string();
+            Ok(Box::new(Program {
+                command: [&[program.clone()][..], arguments, &["-kernel".into(), elf]].concat(),
+                missing: missing(board, program, package),
+                patience: EMULATED_WITHIN,
+            }))
+        }
+        board::Link::Host => {
+            let program = std::env::current_exe().context("this program does not find itself")?;
+            Ok(Box::new(Program {
+                command: vec![program.display().to_string(), "probe".into(), board.name.clone()],
+                missing: format!("{} is missing", program.display()),
+                patience: HOST_WITHIN,
+            }))
+        }
+    }
+}
 
 /// Starts a board with that firmware, and ends it when the work is done.
 ///
 /// # Errors
 /// The work's, with what the board said last; or why the board cannot be started, or that it is another.
 pub fn with_board<R>(board: &Board, firmware: &Firmware, work: impl FnOnce(&mut Link) -> Result<R>) -> Result<R> {
-    let mut command = command(board);
-    command.arg("-kernel").arg(&firmware.elf);
-    let (child, stdin, stdout) = Child::spawn(command).map_err(|error| cannot_start(board, &error))?;
-    let mut link = Link::new(stdout, stdin, ANSWER_WITHIN);
-    let greeted = link.hello().map_err(Into::into).and_then(|(facts, _)| check(board, &facts));
-    greeted.and_then(|()| work(&mut link)).map_err(|error| {
-        drop(link);
-        let words = child.last_words();
-        match &words[words.len().saturating_sub(3)..] {
-            [] => error.context(board.name.clone()),
-            last => error.context(format!("{}: {}", board.name, last.join(" "))),
-        }
-    })
+    let port = port(board, Some(firmware), None)?;
+    let mut device = Device::connect(&*port, &board.name).map_err(|error| named(board, error))?;
+    work(&mut device.link).map_err(|error| named(board, device.bury(error)))
+}
+
+/// What a program says for itself names it; other errors get the board's name.
+fn named(board: &Board, error: anyhow::Error) -> anyhow::Error {
+    if error.to_string().contains(&board.name) { error } else { error.context(board.name.clone()) }
 }
 
 /// Shares out `tasks` among `boards` boards that work at the same time, or as many as this host can feed where that
@@ -77,41 +136,34 @@ pub fn share_out<T: Sync, R: Send>(
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// The version of the emulator, in one line.
+/// What is between this host and the board, with its version where that matters.
 ///
 /// # Errors
-/// If it is not installed.
-pub fn emulator_version(board: &Board) -> Result<String> {
-    let board::Link::Qemu { program, .. } = &board.link;
-    let output = Command::new(program).arg("--version").output().map_err(|error| cannot_start(board, &error))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().next().map(str::to_string).with_context(|| format!("{program} --version says nothing"))
-}
-
-/// The command line that starts the board, the firmware left out.
-pub fn command_line(board: &Board) -> String {
-    let board::Link::Qemu { program, arguments, .. } = &board.link;
-    [&[program.clone()][..], arguments].concat().join(" ")
-}
-
-fn command(board: &Board) -> Command {
-    let board::Link::Qemu { program, arguments, .. } = &board.link;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
-}
-
-fn cannot_start(board: &Board, error: &std::io::Error) -> anyhow::Error {
-    let board::Link::Qemu { program, package, .. } = &board.link;
-    match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            anyhow!("{program}, which emulates {}, is missing; install it: apt-get install {package}", board.name)
+/// If the emulator is not installed.
+pub fn describe_link(board: &Board, address: Option<&str>) -> Result<String> {
+    match (&board.link, address) {
+        (_, Some(address)) => Ok(address.into()),
+        (board::Link::Port { address }, None) => Ok(address.clone()),
+        (board::Link::Host, None) => Ok("a child process".into()),
+        (board::Link::Qemu { program, package, arguments }, None) => {
+            let output = Command::new(program).arg("--version").output().map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => anyhow!("{}", missing(board, program, package)),
+                _ => anyhow!("cannot start {program}: {error}"),
+            })?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let version = text.lines().next().with_context(|| format!("{program} --version says nothing"))?;
+            Ok(format!("{version}: {}", [&[program.clone()][..], arguments].concat().join(" ")))
         }
-        _ => anyhow!("cannot start {program}: {error}"),
     }
 }
 
-fn check(board: &Board, facts: &Facts<'_>) -> Result<()> {
-    ensure!(facts.board == board.name, "this board says it is {}", facts.board);
+fn missing(board: &Board, program: &str, package: &str) -> String {
+    format!("{program}, which emulates {}, is missing; install it: apt-get install {package}", board.name)
+}
+
+fn check(board: &str, facts: &Facts<'_>) -> Result<()> {
+    ensure!(facts.board == board, "this board says it is {}", facts.board);
+    let (there, here) = (facts.version, latency_probe::VERSION);
+    ensure!(there == here, "the firmware of {board} is of version {there}, this ofa is {here}; flash it again");
     Ok(())
 }

@@ -27,6 +27,8 @@ pub mod firmware;
 #[cfg(feature = "torch")]
 pub mod fit;
 pub mod float;
+pub mod journal;
+pub mod lab;
 pub mod link;
 pub mod loader;
 pub mod measure;

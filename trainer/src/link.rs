@@ -1,18 +1,22 @@
 //! The host's side of the wire: requests out, replies in, over any pair of byte streams.
 
+mod port;
+
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use latency_probe::{
-    CHUNK, Capacity, FRAME, Facts, Fault, PROTOCOL, Refusal, Reply, Request, UNASKED, encode, parse, unpack,
+    CHUNK, Capacity, FRAME, Facts, Fault, PROTOCOL, Refusal, Reply, Request, STEPS, UNASKED, encode, parse, unpack,
 };
 use runtime::Layer;
 use thiserror::Error;
 
+pub use port::{Port, Program, Streams, parse as parse_port};
+
 /// How often a request is sent, as long as its frame or its reply's is lost or damaged.
-const TRIES: usize = 3;
+const TRIES: usize = 4;
 
 /// A board at the other end of a byte link.
 pub struct Link {
@@ -93,6 +97,41 @@ impl Link {
             }
             _ => Err(LinkError::Unexpected),
         }
+    }
+
+    /// Sends the layers of a chain, and times them as one net.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; [`LinkError::Refused`] says what is wrong with the chain.
+    pub fn measure_chain(&mut self, layers: &[Layer], seed: u32, runs: u8) -> Result<Measured, LinkError> {
+        let too_long = LinkError::Refused(Refusal::Chain);
+        for _ in 0..TRIES {
+            let mut restarted = false;
+            for (place, layer) in layers.iter().enumerate() {
+                let place = u8::try_from(place).map_err(|_| too_long)?;
+                match self.ask(&Request::Chain { place, layer: *layer }) {
+                    Ok(Reply::Chained) => {}
+                    // The board has started anew since the last layer.
+                    Err(LinkError::Refused(Refusal::Chain)) if usize::from(place) < STEPS && place > 0 => {
+                        restarted = true;
+                        break;
+                    }
+                    Ok(_) => return Err(LinkError::Unexpected),
+                    Err(error) => return Err(error),
+                }
+            }
+            if restarted {
+                continue;
+            }
+            let count = u8::try_from(layers.len()).map_err(|_| too_long)?;
+            return match self.ask(&Request::MeasureChain { layers: count, seed, runs })? {
+                Reply::Measured { ticks, checksum } if ticks.len() == usize::from(runs) => {
+                    Ok(Measured { ticks: ticks.to_vec(), checksum })
+                }
+                _ => Err(LinkError::Unexpected),
+            };
+        }
+        Err(too_long)
     }
 
     /// Runs the net on an image of pixels less 128.
@@ -320,7 +359,7 @@ mod tests {
     }
 
     fn probe() -> impl Service + Send + 'static {
-        Probe { arena: vec![0; 1024].leak(), pool: POOL.weights() }
+        Probe::new(vec![0; 1024].leak(), POOL.weights())
     }
 
     /// Does to the replies what each `change` in turn says, and leaves the others as they are.
@@ -359,6 +398,25 @@ mod tests {
         for _ in 0..300 {
             expect_measured(&mut link);
         }
+    }
+
+    #[test]
+    fn a_chain_is_sent_layer_by_layer_and_timed_as_one() {
+        let layers = [16, 8, 4]
+            .map(|inputs| Layer::Linear(Linear { inputs, outputs: inputs / 2, activation: Activation::None }));
+        let mut chain = latency_probe::Chain::new();
+        layers.iter().enumerate().for_each(|(i, layer)| chain.put(i as u8, *layer).unwrap());
+        let checksum = latency_probe::expected_of_chain(&mut chain, 5, POOL.weights(), &mut [0; 1024]).unwrap();
+        for changes in [vec![], vec![damage as fn(_) -> _], vec![lose, lose]] {
+            let mut link = link(probe(), with_changes(changes));
+            for _ in 0..2 {
+                assert_eq!(link.measure_chain(&layers, 5, 2), Ok(Measured { ticks: vec![7, 7], checksum }));
+            }
+        }
+        let mut link = link(probe(), with_changes(vec![]));
+        let gap = [layers[0], layers[2]];
+        assert_eq!(link.measure_chain(&gap, 5, 1), Err(LinkError::Refused(Refusal::Chain)));
+        assert_eq!(link.measure_chain(&[layers[0]; 40], 5, 1), Err(LinkError::Refused(Refusal::Chain)));
     }
 
     #[test]
@@ -431,5 +489,64 @@ mod tests {
             assert_eq!(link.infer(&image, 324), inferred, "with damaged reply {bad}");
             assert_eq!(link.infer(&image, 324), inferred, "after damaged reply {bad}");
         }
+    }
+
+    /// `OFA_CASES`, or the usual number.
+    fn cases() -> u64 {
+        std::env::var("OFA_CASES").map_or(20_000, |cases| cases.parse().expect("OFA_CASES is a number"))
+    }
+
+    /// Sound replies, damaged in any way, and noise: none is more than a frame in memory, none brings the host down, and
+    /// what is damaged is never taken for a reply.
+    #[test]
+    fn frames_of_any_bytes_do_no_harm() {
+        use rand::{Rng, RngExt, SeedableRng};
+
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+        let mut sound = Vec::new();
+        for sequence in 1..=5 {
+            let ticks = (0..rng.random_range(1..=16)).map(|_| rng.random()).collect();
+            let scores = (0..rng.random_range(0..=CHUNK)).map(|_| rng.random()).collect();
+            for reply in [Reply::Measured { ticks, checksum: rng.random() }, Reply::Scores(scores), Reply::Loaded] {
+                sound.push(encode(sequence, &reply, &mut [0; FRAME]).unwrap().to_vec());
+            }
+            let hello = Reply::Hello { facts: FACTS, capacity: Capacity::default() };
+            sound.push(encode(sequence, &hello, &mut [0; FRAME]).unwrap().to_vec());
+        }
+        let (cases, mut wrong) = (cases(), 0);
+        // Of every batch one stream, as a stream is a thread.
+        for _ in 0..cases.div_ceil(1000) {
+            let mut stream = Vec::new();
+            for _ in 0..1000 {
+                let mut bytes = sound[rng.random_range(0..sound.len())].clone();
+                match rng.random_range(0..6) {
+                    0 => (0..rng.random_range(1..4)).for_each(|_| {
+                        let at = rng.random_range(0..bytes.len());
+                        bytes[at] ^= 1 << rng.random_range(0..8);
+                    }),
+                    1 => drop(bytes.remove(rng.random_range(0..bytes.len()))),
+                    2 => bytes.insert(rng.random_range(0..bytes.len()), rng.random()),
+                    3 => bytes.truncate(rng.random_range(0..bytes.len())),
+                    4 => bytes = vec![rng.random::<u8>().max(1); rng.random_range(0..3 * FRAME)],
+                    _ => {
+                        bytes = vec![0; rng.random_range(0..2 * FRAME)];
+                        rng.fill_bytes(&mut bytes);
+                    }
+                }
+                stream.extend(bytes);
+                stream.push(0);
+            }
+            for mut frame in read_frames(std::io::Cursor::new(stream)) {
+                assert!(frame.len() <= FRAME + 1 && frame.capacity() <= 2 * (FRAME + 1), "{}", frame.capacity());
+                let is_sound = sound.iter().any(|sound| sound[..sound.len() - 1] == frame[..]);
+                if let Ok((_, message)) = unpack(&mut frame)
+                    && !is_sound
+                {
+                    // One of 2³² may look sound.
+                    wrong += u64::from(parse::<Reply<'_>>(message).is_some());
+                }
+            }
+        }
+        assert!(wrong <= cases / (1 << 30), "{wrong} damaged frames were taken for replies");
     }
 }

@@ -1,29 +1,110 @@
 //! Collects a board's latency table. Each figure comes with the proof that its kernel is exact there: the checksum of
 //! the layer's output, which the host computes too.
 
-use anyhow::{Context, Result, bail};
-use latency_probe::{Capacity, Refusal, Trial, expected};
-use runtime::{Channel, Layer, Weights};
+pub mod collect;
+pub mod drive;
+mod pool;
+pub mod selftest;
+pub mod validate;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use latency_probe::{Capacity, Trial};
+use runtime::Layer;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::board::Board;
-use crate::device::{command_line, emulator_version, share_out, with_board};
-use crate::files::Header;
+use crate::board::{self, Board};
+use crate::device::{Device, describe_link, port};
+use crate::files::{self, Header};
 use crate::firmware::{self, Binary, Firmware};
-use crate::link::{Link, LinkError, Measured};
+use crate::link::Port;
 use crate::model::{self, Compiled, Scale};
 use crate::space::Space;
 use crate::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
+use collect::{Collection, Identity, Plan};
+use drive::drive;
+use pool::HostPool;
 
 /// How to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Of weights and inputs.
     pub seed: u64,
-    /// Of each layer, 1 to 16.
+    /// Of each layer, at most.
     pub runs: u8,
     /// How many boards measure at the same time; 0: as many as this host can emulate.
     pub boards: usize,
+}
+
+impl Settings {
+    /// The usual number of runs, at most: where equal work takes equally many ticks, a few prove it.
+    pub fn usual_runs(board: &Board) -> u8 {
+        if board.is_deterministic() { 3 } else { 48 }
+    }
+}
+
+/// A board with its probe, and the way there.
+pub struct Bench<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// The way there, where it is not the one that the board's description names.
+    pub address: Option<&'a str>,
+    /// The probe, where the board starts with it.
+    pub probe: Option<Firmware>,
+    /// The way there.
+    pub port: Box<dyn Port>,
+}
+
+/// What a probe says of itself.
+struct Said {
+    core: String,
+    sources: String,
+    /// SHA-256 of the probe, or what it was built from where it was not built here.
+    probe: String,
+}
+
+impl<'a> Bench<'a> {
+    /// Builds the probe of an emulated board; on others it must be already.
+    ///
+    /// # Errors
+    /// If it cannot be built, or the address is none.
+    pub fn new(board: &'a Board, address: Option<&'a str>) -> Result<Self> {
+        let emulated = matches!(board.link, board::Link::Qemu { .. }) && address.is_none();
+        let probe = emulated.then(|| firmware::build(board, Binary::Probe)).transpose()?;
+        let port = port(board, probe.as_ref(), address)?;
+        Ok(Self { board, address, probe, port })
+    }
+
+    /// Boards that can measure at the same time: of emulated ones as many as are wanted, of others the one there is.
+    fn copies(&self, wanted: usize) -> usize {
+        match (&self.probe, wanted) {
+            (None, _) => 1,
+            (Some(_), 0) => thread::available_parallelism().map_or(1, usize::from),
+            (Some(_), wanted) => wanted,
+        }
+    }
+
+    /// What tells its probe from others.
+    ///
+    /// # Errors
+    /// If the board had to be asked, and does not answer.
+    pub fn probe_name(&self) -> Result<String> {
+        match &self.probe {
+            Some(probe) => Ok(probe.sha256.clone()),
+            None => Ok(self.said()?.probe),
+        }
+    }
+
+    fn said(&self) -> Result<Said> {
+        let device = Device::connect(&*self.port, &self.board.name);
+        let mut device = device.map_err(|error| named(self.board, error))?;
+        let (facts, _) = device.link.hello()?;
+        let probe = self.probe.as_ref().map_or(facts.firmware, |probe| &probe.sha256);
+        Ok(Said { core: facts.core.into(), sources: facts.firmware.into(), probe: probe.into() })
+    }
 }
 
 /// The table of these layers of the space. `done` is called after each.
@@ -37,31 +118,145 @@ pub fn measure(
     settings: Settings,
     done: &(dyn Fn() + Sync),
 ) -> Result<LatencyTable> {
-    let link = format!("{}: {}", emulator_version(board)?, command_line(board));
-    let probe = firmware::build(board, Binary::Probe)?;
-    let mut layers = layers.to_vec();
-    layers.sort_unstable();
-    layers.dedup();
-    let entries = measure_layers(board, &probe, &layers, settings, done)?;
-    let sources = with_board(board, &probe, |link| Ok(link.hello()?.0.firmware.to_string()))?;
-    let Settings { seed, runs, .. } = settings;
-    let provenance = Provenance {
-        command: format!("ofa measure --board {} --space {} --seed {seed} --runs {runs}", board.name, space.name),
+    // Before the build, as an emulator that is missing is quickly told.
+    describe_link(board, None)?;
+    table(&Bench::new(board, None)?, space, layers, settings, None, done)
+}
+
+/// The same into a file, with a journal beside it: killed at any moment, the same call goes on where it stopped.
+///
+/// # Errors
+/// As [`measure`], or if the files cannot be written.
+pub fn measure_into(
+    out: &Path,
+    bench: &Bench<'_>,
+    space: &Space,
+    layers: &[Layer],
+    settings: Settings,
+    done: &(dyn Fn() + Sync),
+) -> Result<LatencyTable> {
+    let identity = identity(bench.board, &bench.probe_name()?, settings.seed);
+    let journal = journal_path(out, &identity);
+    let table = table(bench, space, layers, settings, Some((&journal, &identity)), done)?;
+    table.save(out)?;
+    std::fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))?;
+    Ok(table)
+}
+
+/// The table at that path with all of these layers: those that it lacks are measured and added to the file, which may
+/// be missing.
+///
+/// # Errors
+/// As [`measure_into`]; or if the table is of another space, board or probe, so that nothing can be added to it.
+pub fn measure_missing(
+    path: &Path,
+    bench: &Bench<'_>,
+    space: &Space,
+    layers: &[Layer],
+    settings: Settings,
+    done: &(dyn Fn() + Sync),
+) -> Result<LatencyTable> {
+    if !path.exists() {
+        files::check_writable(path)?;
+        return measure_into(path, bench, space, layers, settings, done);
+    }
+    let mut table = LatencyTable::load(path, space)?;
+    let Provenance { board, command, .. } = &table.provenance;
+    ensure!(*board == bench.board.name, "{} is a table of {board}, not of {}", path.display(), bench.board.name);
+    let missing: Vec<Layer> = layers.iter().filter(|layer| table.entry(layer).is_none()).copied().collect();
+    (missing.len()..layers.len()).for_each(|_| done());
+    if missing.is_empty() {
+        return Ok(table);
+    }
+    let probe = bench.probe_name()?;
+    ensure!(
+        probe == table.provenance.probe,
+        "{} lacks {} layers, and was measured with another probe; run: {command}",
+        path.display(),
+        missing.len()
+    );
+    // With the table's seed, as its checksums are of that.
+    let settings = Settings { seed: table.header.seed, ..settings };
+    let identity = identity(bench.board, &probe, settings.seed);
+    let journal = journal_path(path, &identity);
+    let entries = {
+        let collection = collect(bench, &missing, settings, Some((&journal, &identity)), done)?;
+        collection.entries(&bench.board.name)?
+    };
+    table.layers.extend(entries);
+    table.layers.sort_by_key(|entry| entry.layer);
+    table.save(path)?;
+    std::fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))?;
+    Ok(table)
+}
+
+/// What a journal of that board's layers begins with.
+pub fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
+    Identity {
+        format: "ofa-measure".into(),
         board: board.name.clone(),
-        core: board.core.clone(),
+        probe: probe.into(),
+        runtime: latency_probe::VERSION.into(),
+        seed,
+    }
+}
+
+/// Beside the table.
+pub fn journal_path(out: &Path, identity: &Identity) -> PathBuf {
+    let hash = Sha256::digest(serde_json::to_vec(identity).expect("numbers and strings serialise"));
+    let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let mut path = out.as_os_str().to_owned();
+    path.push(format!(".{digits}.journal"));
+    path.into()
+}
+
+fn table(
+    bench: &Bench<'_>,
+    space: &Space,
+    layers: &[Layer],
+    settings: Settings,
+    journal: Option<(&Path, &Identity)>,
+    done: &(dyn Fn() + Sync),
+) -> Result<LatencyTable> {
+    let board = bench.board;
+    let collection = collect(bench, layers, settings, journal, done)?;
+    let entries = collection.entries(&board.name)?;
+    describe(bench, space, settings, entries, &collection)
+}
+
+/// The table of a collection that is whole.
+///
+/// # Errors
+/// If the board has gone, or what a firmware takes cannot be measured.
+pub fn describe(
+    bench: &Bench<'_>,
+    space: &Space,
+    settings: Settings,
+    layers: Vec<Entry>,
+    collection: &Collection<'_>,
+) -> Result<LatencyTable> {
+    let Settings { seed, runs, .. } = settings;
+    let Bench { board, address, .. } = bench;
+    let said = bench.said()?;
+    let link = address.map_or(String::new(), |address| format!(" --link '{address}'"));
+    let provenance = Provenance {
+        command: format!("ofa measure --board {}{link} --space {} --seed {seed} --runs {runs}", board.name, space.name),
+        board: board.name.clone(),
+        core: said.core,
         clock_hz: board.clock_hz,
         unit: board.unit.clone(),
         flash_bytes: board.flash_bytes,
         ram_bytes: board.ram_bytes,
-        link,
-        probe: probe.sha256,
-        sources,
+        link: describe_link(board, *address)?,
+        probe: said.probe,
+        sources: said.sources,
         runtime: latency_probe::VERSION.into(),
         ofa: env!("CARGO_PKG_VERSION").into(),
         date: OffsetDateTime::now_utc().date().to_string(),
     };
     let header = Header::new(table::FORMAT, &space.hash(), seed);
-    Ok(LatencyTable { header, provenance, firmware: firmware_cost(board, space)?, layers: entries })
+    let firmware = firmware_cost(board, space)?;
+    Ok(LatencyTable { header, provenance, firmware, sentinel: collection.sentinel(), layers })
 }
 
 /// What came of each layer, in their order.
@@ -75,79 +270,52 @@ pub fn measure_layers(
     settings: Settings,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Entry>> {
-    let Settings { seed, runs, boards } = settings;
-    let seed = seed as u32 ^ (seed >> 32) as u32;
-    let capacity = with_board(board, probe, |link| Ok(link.hello()?.1))?;
-    let pool = HostPool::of(&capacity);
-    let work = |link: &mut Link, layer: &Layer| {
-        let measured = match link.measure(*layer, seed, runs) {
-            Ok(measured) => Ok(measured),
-            Err(LinkError::Refused(refusal)) => Err(refusal),
-            Err(error) => return Err(error).with_context(|| layer.to_string()),
-        };
-        Ok(compare(*layer, measured, expect(*layer, seed, pool.weights(), &capacity)))
+    let port = port(board, Some(probe), None)?;
+    let bench = Bench { board, address: None, probe: Some(probe.clone()), port };
+    let entries = collect(&bench, layers, settings, None, done)?.entries(&board.name)?;
+    let entry = |layer: &Layer| {
+        let found = entries.binary_search_by_key(layer, |entry| entry.layer);
+        found.map(|i| entries[i].clone()).map_err(|_| anyhow::anyhow!("{layer} was not measured"))
     };
-    let compared = share_out(board, probe, boards, layers, work, done)?;
-    let wrong: Vec<_> = compared.iter().filter_map(|result| result.as_ref().err()).collect();
-    if let [first, rest @ ..] = &wrong[..] {
-        let others = if rest.is_empty() { String::new() } else { format!(" (and {} more layers)", rest.len()) };
-        bail!("{} does not compute what this host computes: {first}{others}", board.name);
-    }
-    Ok(compared.into_iter().flatten().collect())
+    layers.iter().map(entry).collect()
 }
 
-/// The entry, or what differs.
-fn compare(
-    layer: Layer,
-    device: Result<Measured, Refusal>,
-    host: Result<u32, Refusal>,
-) -> std::result::Result<Entry, String> {
-    match (device, host) {
-        (Ok(Measured { ticks, checksum }), Ok(expected)) if checksum == expected => {
-            Ok(Entry::measured(layer, &ticks, checksum))
-        }
-        (Ok(Measured { checksum, .. }), Ok(expected)) => {
-            Err(format!("{layer} has checksum {checksum:08x} there and {expected:08x} here"))
-        }
-        (Err(refusal), Err(expected)) if refusal == expected => Ok(Entry::refused(layer, refusal)),
-        (Ok(_), Err(expected)) => Err(format!("{layer} runs there, and here: {expected}")),
-        (Err(refusal), _) => Err(format!("{layer} runs here, and there: {refusal}")),
+/// A whole collection.
+fn collect<'d>(
+    bench: &Bench<'_>,
+    layers: &[Layer],
+    settings: Settings,
+    journal: Option<(&Path, &Identity)>,
+    done: &'d (dyn Fn() + Sync),
+) -> Result<Collection<'d>> {
+    let Settings { seed, runs, boards } = settings;
+    ensure!(runs > 0, "the number of runs is 0");
+    let deterministic = bench.board.is_deterministic();
+    let collection = Collection::new(Plan { layers: layers.to_vec(), seed, runs, deterministic }, journal, done)?;
+    let copies = bench.copies(boards).min(collection.layers());
+    let ends: Vec<Result<()>> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..copies).map(|_| scope.spawn(|| drive(&collection, &*bench.port, &bench.board.name))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("no worker panics")).collect()
+    });
+    // Where one copy fails the others do its work; what is missing then, nobody could do.
+    if collection.known() < collection.layers() {
+        ends.into_iter().collect::<Result<()>>().map_err(|error| named(bench.board, error))?;
     }
+    Ok(collection)
 }
 
-/// The checksum that a device of that capacity must give.
-fn expect(layer: Layer, seed: u32, pool: Weights<'_>, capacity: &Capacity) -> Result<u32, Refusal> {
-    // The board refuses for its arena last, so a layer that gets that far has a size that can be trusted.
-    let trial = Trial::new(layer, seed, pool)?;
-    let needed = trial.net().arena_bytes();
-    let mut arena = vec![0; needed.min(capacity.arena_bytes as usize) / 4];
-    expected(layer, seed, pool, &mut arena)
-}
-
-/// The pool of a device, on this host.
-struct HostPool {
-    channels: Vec<Channel>,
-    taps: Vec<u8>,
-}
-
-impl HostPool {
-    fn of(capacity: &Capacity) -> Self {
-        let mut pool = Self {
-            channels: vec![Channel { bias: 0, multiplier: 0 }; capacity.pool_channels as usize],
-            taps: vec![0; capacity.pool_taps as usize],
-        };
-        latency_probe::fill(&mut pool.channels, &mut pool.taps);
-        pool
-    }
-
-    fn weights(&self) -> Weights<'_> {
-        Weights { channels: &self.channels, taps: &self.taps }
-    }
+/// What a program says for itself names it; other errors get the board's name.
+fn named(board: &Board, error: anyhow::Error) -> anyhow::Error {
+    if error.to_string().contains(&board.name) { error } else { error.context(board.name.clone()) }
 }
 
 /// Links a runner with the smallest net of the space, whose own bytes are known, and takes the difference; `None` if
-/// the runtime cannot run that net.
+/// the runtime cannot run that net, or the board has no firmware.
 fn firmware_cost(board: &Board, space: &Space) -> Result<Option<FirmwareCost>> {
+    if board.folder.as_os_str().is_empty() {
+        return Ok(None);
+    }
     let arch = space.smallest();
     let layers = space.layers(&arch);
     let most = |size: fn(&Layer) -> usize| layers.iter().map(size).max().unwrap_or(0) as u32;
@@ -171,46 +339,4 @@ fn firmware_cost(board: &Board, space: &Space) -> Result<Option<FirmwareCost>> {
         code_bytes: size.flash_bytes.saturating_sub(blank.flash_bytes()),
         static_bytes: size.sram_bytes.saturating_sub(blank.net()?.arena_bytes()),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use runtime::{Activation, Linear};
-
-    const LAYER: Layer = Layer::Linear(Linear { inputs: 8, outputs: 4, activation: Activation::None });
-
-    fn measured(checksum: u32) -> Result<Measured, Refusal> {
-        Ok(Measured { ticks: vec![30, 10, 20], checksum })
-    }
-
-    #[test]
-    fn equal_checksums_make_an_entry() {
-        assert_eq!(compare(LAYER, measured(5), Ok(5)), Ok(Entry::measured(LAYER, &[10, 20, 30], 5)));
-        assert_eq!(
-            compare(LAYER, Err(Refusal::Arena(9)), Err(Refusal::Arena(9))),
-            Ok(Entry::refused(LAYER, "it needs 9 bytes more than the arena has"))
-        );
-    }
-
-    #[test]
-    fn whatever_differs_is_named() {
-        let check = |device, host, text: &str| assert_eq!(compare(LAYER, device, host), Err(text.to_string()));
-        check(measured(0xA), Ok(0xB), "linear 8 -> 4 none has checksum 0000000a there and 0000000b here");
-        check(
-            measured(1),
-            Err(Refusal::Pool(3)),
-            "linear 8 -> 4 none runs there, and here: it needs 3 bytes more than the pool of weights has",
-        );
-        check(
-            Err(Refusal::Pool(3)),
-            Ok(1),
-            "linear 8 -> 4 none runs here, and there: it needs 3 bytes more than the pool of weights has",
-        );
-        check(
-            Err(Refusal::Arena(1)),
-            Err(Refusal::Arena(2)),
-            "linear 8 -> 4 none runs here, and there: it needs 1 bytes more than the arena has",
-        );
-    }
 }

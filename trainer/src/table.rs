@@ -23,9 +23,33 @@ pub struct LatencyTable {
     pub provenance: Provenance,
     /// What a firmware takes beside its net; `None` where the space has no net that the runtime can run.
     pub firmware: Option<FirmwareCost>,
+    /// How steady the board was meanwhile; `None` where too little was measured to tell.
+    #[serde(default)]
+    pub sentinel: Option<Sentinel>,
     /// Sorted by layer.
     pub layers: Vec<Entry>,
 }
+
+/// One layer that was measured again and again between the others: its drift is the temperature's or the clock's.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinel {
+    /// The layer for people.
+    pub text: String,
+    /// How often it was measured.
+    pub readings: usize,
+    /// Median ticks of the readings.
+    pub ticks: u32,
+    /// By how many per cent of that the last third of the readings is slower than the first third, each by its median.
+    pub trend_percent: f64,
+}
+
+/// A trend of the sentinel's, in per cent, from which on a table is not to be trusted.
+pub const DRIFT_PERCENT: f64 = 2.0;
+
+/// Runs that lie farther from the median than this many times the median distance are outliers: five standard
+/// deviations, were they distributed normally.
+const OUTLIER_MADS: f64 = 5.0 * 1.4826;
 
 /// Where a table's figures come from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -93,6 +117,9 @@ pub enum Outcome {
         mad: u32,
         /// How many.
         runs: u8,
+        /// Runs far off the others, in the order in which they came. The median counts them too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outliers: Vec<u32>,
         /// CRC-32 of the output, in hexadecimal digits.
         checksum: String,
     },
@@ -105,10 +132,13 @@ impl Entry {
     pub fn measured(layer: Layer, ticks: &[u32], checksum: u32) -> Self {
         let middle = median(ticks);
         let distances: Vec<_> = ticks.iter().map(|ticks| ticks.abs_diff(middle)).collect();
+        let mad = median(&distances);
+        let far = |ticks: &&u32| f64::from(ticks.abs_diff(middle)) > OUTLIER_MADS * f64::from(mad.max(1));
         let outcome = Outcome::Measured {
             ticks: middle,
-            mad: median(&distances),
+            mad,
             runs: ticks.len() as u8,
+            outliers: ticks.iter().filter(far).copied().collect(),
             checksum: format!("{checksum:08x}"),
         };
         Self { text: layer.to_string(), outcome, layer }
@@ -173,6 +203,13 @@ impl LatencyTable {
         let table: Self = files::read_json(path, &format!("ofa measure --space {name}"))?;
         let command = format!("ofa measure --board {} --space {name}", table.provenance.board);
         table.header.expect(path, FORMAT, space, &command)?;
+        let Provenance { runtime, .. } = &table.provenance;
+        let here = latency_probe::VERSION;
+        ensure!(
+            runtime == here,
+            "{} was measured with version {runtime} of the runtime, this is {here}; run: {command}",
+            path.display()
+        );
         table.check().with_context(|| format!("{} is damaged; run: {command}", path.display()))?;
         Ok(table)
     }
@@ -213,9 +250,11 @@ impl LatencyTable {
             header: &'a Header,
             provenance: &'a Provenance,
             firmware: Option<FirmwareCost>,
+            sentinel: Option<&'a Sentinel>,
         }
-        let Self { header, provenance, firmware, layers } = self;
-        let head = serde_json::to_string_pretty(&Head { header, provenance, firmware: *firmware })?;
+        let Self { header, provenance, firmware, sentinel, layers } = self;
+        let sentinel = sentinel.as_ref();
+        let head = serde_json::to_string_pretty(&Head { header, provenance, firmware: *firmware, sentinel })?;
         let lines = layers.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         let head = head.trim_end_matches('}').trim_end();
         Ok(format!("{head},\n  \"layers\": [\n    {}\n  ]\n}}\n", lines.join(",\n    ")))
@@ -256,11 +295,12 @@ mod tests {
                 link: "none".into(),
                 probe: "00".into(),
                 sources: "11".into(),
-                runtime: "0".into(),
+                runtime: latency_probe::VERSION.into(),
                 ofa: "0".into(),
                 date: "2000-01-01".into(),
             },
             firmware: Some(FirmwareCost { code_bytes: 1000, static_bytes: 10 }),
+            sentinel: Some(Sentinel { text: linear(9).to_string(), readings: 9, ticks: 50, trend_percent: -0.5 }),
             layers,
         }
     }
@@ -281,14 +321,14 @@ mod tests {
     #[test]
     fn a_table_survives_its_file() {
         assert_eq!(load(&two(), |text| text).unwrap(), two());
-        let without_firmware = LatencyTable { firmware: None, ..two() };
+        let without_firmware = LatencyTable { firmware: None, sentinel: None, ..two() };
         assert_eq!(load(&without_firmware, |text| text).unwrap(), without_firmware);
     }
 
     #[test]
     fn each_layer_is_a_line() {
         let text = two().to_json().unwrap();
-        let line = r#"    {"text":"linear 8 -> 3 none","outcome":{"measured":{"ticks":8,"mad":1,"runs":4,"checksum":"000000ab"}},"#;
+        let line = r#"    {"text":"linear 8 -> 3 none","outcome":{"measured":{"ticks":8,"mad":1,"runs":4,"outliers":[100],"checksum":"000000ab"}},"#;
         assert!(text.lines().any(|found| found.starts_with(line)), "{text}");
     }
 
@@ -324,6 +364,9 @@ mod tests {
         let [first, second] = two().layers.try_into().unwrap();
         check(table(vec![first.clone(), first.clone()]), &|text| text, "is there twice");
         check(table(vec![second, first]), &|text| text, "is not in its place");
+        let mut other = two();
+        other.provenance.runtime = "0.0.1".into();
+        check(other, &|text| text, "was measured with version 0.0.1 of the runtime, this is 0.");
         let mut other = two();
         other.header.space = "0123456789abcdef".into();
         check(other, &|text| text, "was made for space 0123456789abcdef");

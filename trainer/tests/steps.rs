@@ -57,11 +57,12 @@ impl Lab {
                 link: text("none"),
                 probe: text("0"),
                 sources: text("0"),
-                runtime: text("0"),
+                runtime: text(latency_probe::VERSION),
                 ofa: text("0"),
                 date: text("2000-01-01"),
             },
             firmware: Some(FirmwareCost { code_bytes: 5000, static_bytes: 100 }),
+            sentinel: None,
             layers: self
                 .space
                 .distinct_layers()

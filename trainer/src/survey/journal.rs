@@ -1,14 +1,8 @@
-//! Judged nets, written down one by one: killed at any moment, a survey goes on where it stopped.
-//!
-//! A line is the CRC-32 of the JSON that follows it, in eight hexadecimal digits. The first line says what is judged
-//! on what, each other one holds a net. A last line that was cut off is dropped; damage elsewhere is refused.
+//! Judged nets in a [journal](crate::journal): its first line says what is judged on what, each other one holds a net.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::de::DeserializeOwned;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +10,7 @@ use super::{Judged, Subject};
 use crate::dataset::Split;
 use crate::evaluate::CALIBRATION_IMAGES;
 use crate::files::Header;
+use crate::journal::{self, About};
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
 
@@ -86,11 +81,8 @@ fn digits(hash: Sha256) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An open journal; no other process can open it.
-pub(super) struct Journal {
-    file: File,
-    path: PathBuf,
-}
+/// The journal of a survey.
+pub(super) struct Journal(journal::Journal);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,25 +98,9 @@ impl Journal {
     /// # Errors
     /// One line that names the file and what to do.
     pub fn open(path: &Path, identity: &Identity, space: &Space) -> Result<(Self, Vec<Judged>)> {
-        let named = || path.display().to_string();
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = open.with_context(|| format!("cannot write {}", named()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("{} is in use by another ofa; wait for it, or end it", named()),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", named())),
-        }
-        let mut bytes = vec![];
-        file.read_to_end(&mut bytes).with_context(|| format!("cannot read {}", named()))?;
-        let (whole, judged) = read(&bytes, identity, space)
-            .with_context(|| format!("{} is damaged; remove it to judge its nets anew", named()))?;
-        let mut journal = Self { file, path: path.into() };
-        journal.cut(whole)?;
-        if whole == 0 {
-            journal.append(identity)?;
-            sync_folder(path)?;
-        }
-        Ok((journal, judged))
+        let about = About { identity, other: "it is of another supernet", remedy: "remove it to judge its nets anew" };
+        let (journal, judged) = journal::Journal::open(path, &about, |entry| judged(entry, identity, space))?;
+        Ok((Self(journal), judged))
     }
 
     /// Adds a net; it is on the disk when this returns.
@@ -136,61 +112,17 @@ impl Journal {
             let byte = bits.iter().enumerate().fold(0_u8, |byte, (i, &bit)| byte | u8::from(bit) << (7 - i));
             format!("{byte:02x}")
         });
-        self.append(&Entry { arch: judged.arch.clone(), right: right.collect() })
-    }
-
-    fn append(&mut self, line: &impl Serialize) -> Result<()> {
-        let json = serde_json::to_string(line)?;
-        let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
-        let write = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
-        write.with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
-    /// Drops what follows these bytes.
-    fn cut(&mut self, length: usize) -> Result<()> {
-        let cut = self.file.set_len(length as u64).and_then(|()| self.file.seek(SeekFrom::End(0)));
-        cut.map(drop).with_context(|| format!("cannot write {}", self.path.display()))
+        self.0.append(&Entry { arch: judged.arch.clone(), right: right.collect() })
     }
 }
 
-/// Makes the name of a new file outlast a loss of power.
-fn sync_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let sync = File::open(folder).and_then(|folder| folder.sync_all());
-    sync.with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The nets of a journal, and how many of its bytes are whole lines.
-fn read(bytes: &[u8], identity: &Identity, space: &Space) -> Result<(usize, Vec<Judged>)> {
-    let mut lines: Vec<_> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
-    // Only the line that was being written can be torn, whichever of its pages had reached the disk.
-    lines.pop_if(|last| !last.ends_with(b"\n") || json(last).is_err());
-    let whole = lines.iter().map(|line| line.len()).sum();
-    let mut lines = lines.into_iter().enumerate();
-    let Some((_, first)) = lines.next() else { return Ok((0, vec![])) };
-    ensure!(parse::<Identity>(first).context("line 1")? == *identity, "line 1: it is of another supernet");
-    let judged = lines.map(|(i, line)| entry(line, identity, space).with_context(|| format!("line {}", i + 1)));
-    Ok((whole, judged.collect::<Result<_>>()?))
-}
-
-fn entry(line: &[u8], identity: &Identity, space: &Space) -> Result<Judged> {
-    let Entry { arch, right } = parse(line)?;
+fn judged(Entry { arch, right }: Entry, identity: &Identity, space: &Space) -> Result<Judged> {
     space.check(&arch)?;
     let bytes = right.as_bytes().chunks(2).map(|digits| Ok(u8::from_str_radix(str::from_utf8(digits)?, 16)?));
     let bytes = bytes.collect::<Result<Vec<_>>>()?;
     ensure!(bytes.len() == identity.count.div_ceil(8), "it is about {} images", 8 * bytes.len());
     let right = (0..identity.count).map(|i| bytes[i / 8] >> (7 - i % 8) & 1 == 1).collect();
     Ok(Judged { arch, right })
-}
-
-fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
-    Ok(serde_json::from_str(json(line)?)?)
-}
-
-fn json(line: &[u8]) -> Result<&str> {
-    let (sum, json) = str::from_utf8(line)?.trim_end().split_once(' ').context("there is no checksum")?;
-    ensure!(sum == format!("{:08x}", crc32fast::hash(json.as_bytes())), "its checksum is wrong");
-    Ok(json)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use trainer::dataset::Images;
 use trainer::device::with_board;
 use trainer::files::Header;
 use trainer::firmware::{self, Binary};
-use trainer::measure::{Settings, measure, measure_layers};
+use trainer::measure::selftest::selftest;
+use trainer::measure::{Bench, Settings, measure, measure_layers};
 use trainer::model::{self, Compiled, Scale};
 use trainer::run::{RunReport, run};
 use trainer::space::{Arch, Space};
@@ -27,7 +28,7 @@ macro_rules! need_qemu {
         need_qemu!(board())
     };
     ($board:expr) => {
-        let Link::Qemu { program, package, .. } = $board.link;
+        let Link::Qemu { program, package, .. } = $board.link else { panic!("it is not emulated") };
         if Command::new(&program).arg("--version").output().is_err() {
             // Past the test runner, which keeps what a passing test prints to itself.
             let _ = writeln!(std::io::stderr(), "SKIPPED: {program} is missing; apt-get install {package}");
@@ -216,6 +217,11 @@ fn try_board(name: String) {
     })
     .unwrap();
 
+    let bench = Bench::new(&board, None).unwrap();
+    for (what, outcome) in selftest(&board, &*bench.port).unwrap() {
+        outcome.unwrap_or_else(|error| panic!("{name}: {what}: {error:#}"));
+    }
+
     let layers = small_layers();
     // Only its size is wrong.
     let huge = Layer::Pool(Pool { input: Shape::new(2000, 1000, 8) });
@@ -227,8 +233,15 @@ fn try_board(name: String) {
     }
     assert!(matches!(refused.outcome, Outcome::Refused(_)), "{name}: {refused:?}");
 
+    // The same net without a build, and what its layers foretell.
     let space = fashion();
-    let net = any_net(&space, &space.smallest(), &small_net());
+    let net_layers = small_net();
+    let entries = measure_layers(&board, &probe, &net_layers, settings(3, 1), &|| ()).unwrap();
+    let sum: u32 = entries.iter().map(|entry| entry.ticks().unwrap()).sum();
+    let chain = with_board(&board, &probe, |link| Ok(link.measure_chain(&net_layers, 3, 2)?)).unwrap();
+    assert!(chain.ticks[0] == chain.ticks[1] && chain.ticks[0].abs_diff(sum) < sum / 50, "{name}: {chain:?}, {sum}");
+
+    let net = any_net(&space, &space.smallest(), &net_layers);
     let report = run(&board, &net, &any_images(3, 13), None, 1, &|| ()).unwrap();
     assert!(report.logits_equal_host, "{name}: {:?}", report.first_difference);
     assert!((200..4096).contains(&report.stack_bytes), "{name}: {}", report.stack_bytes);

@@ -13,10 +13,12 @@ mod demo;
 mod evaluate;
 #[cfg(feature = "torch")]
 mod extract;
+mod lab;
 mod measure;
 #[cfg(feature = "torch")]
 mod predictor;
 mod report;
+mod probe;
 mod run;
 mod search;
 mod shell;
@@ -46,6 +48,9 @@ enum Command {
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    Lab(lab::Cmd),
+    #[command(hide = true)]
+    Probe(probe::Cmd),
     Search(search::Cmd),
     #[cfg(feature = "torch")]
     Extract(extract::Cmd),
@@ -72,6 +77,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        Command::Lab(cmd) => cmd.run(),
+        Command::Probe(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Extract(cmd) => cmd.run(),

@@ -1,64 +1,154 @@
-//! `ofa measure`: a board's latency table.
+//! `ofa measure`: a board's latency table; whether the board is fit for one, and how well it foretells nets.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use runtime::Layer;
 use trainer::board::Board;
+use trainer::device::describe_link;
 use trainer::files;
-use trainer::measure::{Settings, measure};
+use trainer::measure::selftest::selftest;
+use trainer::measure::validate::{Validation, draw, validate};
+use trainer::measure::{Bench, Settings, measure_into, measure_missing};
 use trainer::space::Space;
-use trainer::table::{LatencyTable, Outcome};
+use trainer::table::{DRIFT_PERCENT, LatencyTable, Outcome};
 
 use trainer::progress::with_progress;
 
 /// Measure every layer of a space on a board, and compare every output with this host's.
+///
+/// Killed at any moment, the same command goes on where it stopped.
 #[derive(Args)]
 pub struct Cmd {
-    /// A folder of boards/.
+    /// A folder of boards/, or host: this machine.
     #[arg(long)]
     board: String,
+    /// The way to the board: exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD [default: what its board.toml names].
+    #[arg(long)]
+    link: Option<String>,
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "fashion")]
     space: String,
     /// Measure these layers instead of all: a JSON list as in a latency table.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "validate")]
     layers: Option<PathBuf>,
     /// Where the table goes [default: latency/BOARD.json].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Of weights and inputs.
+    /// Of weights and inputs; of the nets, with --validate.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Of each layer.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
-    runs: u8,
+    /// Of each layer, at most: fewer where they agree [default: 3 where instructions are counted, else 48].
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: Option<u8>,
     /// Emulated boards at the same time [default: one for each core].
     #[arg(long)]
     boards: Option<usize>,
+    /// Measure so many random whole nets, and compare them with the sums of the table's layers. Layers that the table
+    /// lacks are measured first.
+    #[arg(long, value_name = "NETS", value_parser = clap::value_parser!(u16).range(2..))]
+    validate: Option<u16>,
+    /// The table that is validated [default: the one at --out].
+    #[arg(long, requires = "validate")]
+    table: Option<PathBuf>,
+    /// See whether the board and its probe are fit to measure.
+    #[arg(long, conflicts_with = "validate")]
+    selftest: bool,
+    /// JSON instead of text, with --validate.
+    #[arg(long, requires = "validate")]
+    json: bool,
 }
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let board = Board::load(&self.board)?;
         let space = Space::load(&self.space)?;
+        let out = self.out.clone().unwrap_or_else(|| format!("latency/{}.json", board.name).into());
+        let runs = self.runs.unwrap_or_else(|| Settings::usual_runs(&board));
+        let settings = Settings { seed: self.seed, runs, boards: self.boards.unwrap_or(0) };
+        let bench = || {
+            // Before the build, as an emulator that is missing is quickly told.
+            describe_link(&board, self.link.as_deref())?;
+            Bench::new(&board, self.link.as_deref())
+        };
+        if self.selftest {
+            return print_selftest(&bench()?);
+        }
+        if let Some(nets) = self.validate {
+            let table = self.table.as_deref().unwrap_or(&out);
+            return print_validation(&validation(&bench()?, &space, table, nets.into(), settings)?, self.json);
+        }
         let layers = match &self.layers {
             Some(path) => files::read_json::<Vec<Layer>>(path, "hand, or as a part of a latency table")?,
             None => space.distinct_layers(),
         };
         ensure!(!layers.is_empty(), "there are no layers to measure");
-        let out = self.out.unwrap_or_else(|| format!("latency/{}.json", board.name).into());
         files::check_writable(&out)?;
         let start = Instant::now();
-        let settings = Settings { seed: self.seed, runs: self.runs, boards: self.boards.unwrap_or(0) };
-        let table = with_progress("measure", layers.len(), |done| measure(&board, &space, &layers, settings, done))?;
-        table.save(&out)?;
+        let bench = bench()?;
+        let measure = |done: &(dyn Fn() + Sync)| measure_into(&out, &bench, &space, &layers, settings, done);
+        let table = with_progress("measure", distinct(&layers), measure)?;
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{}", summary(&table, start.elapsed().as_secs_f64()))?;
+        warn_of_drift(&table);
         Ok(writeln!(stdout, "{}", out.display())?)
+    }
+}
+
+fn distinct(layers: &[Layer]) -> usize {
+    layers.iter().collect::<std::collections::HashSet<_>>().len()
+}
+
+fn print_selftest(bench: &Bench<'_>) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let mut wrong = vec![];
+    for (name, outcome) in selftest(bench.board, &*bench.port)? {
+        match outcome {
+            Ok(said) => writeln!(stdout, "{name:8} ok: {said}")?,
+            Err(error) => {
+                writeln!(stdout, "{name:8} WRONG: {}", format!("{error:#}").replace('\n', " "))?;
+                wrong.push(name);
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("{} is not fit to measure: {}; see latency-probe/README.md", bench.board.name, wrong.join(", "));
+    }
+    Ok(writeln!(stdout, "{} is fit to measure", bench.board.name)?)
+}
+
+fn validation(bench: &Bench<'_>, space: &Space, path: &Path, nets: usize, settings: Settings) -> Result<Validation> {
+    let drawn = draw(space, nets, settings.seed);
+    let mut needed: Vec<Layer> = drawn[..nets].concat();
+    needed.sort_unstable();
+    needed.dedup();
+    let measure = |done: &(dyn Fn() + Sync)| measure_missing(path, bench, space, &needed, settings, done);
+    let table = with_progress("measure", needed.len(), measure)?;
+    warn_of_drift(&table);
+    with_progress("validate", nets, |done| validate(bench.board, &*bench.port, &table, &drawn, nets, done))
+}
+
+fn print_validation(validation: &Validation, json: bool) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        return Ok(writeln!(stdout, "{}", serde_json::to_string_pretty(validation)?)?);
+    }
+    let Validation { board, unit, nets, refused, mape, within_5_percent, spearman, macs_only } = validation;
+    writeln!(stdout, "{board}: {nets} random nets in {unit}, each with this host's output; {refused} do not fit")?;
+    writeln!(stdout, "{:12} {:>8} {:>10} {:>10}", "", "MAPE", "within 5 %", "Spearman")?;
+    writeln!(stdout, "{:12} {mape:>7.2}% {within_5_percent:>9.1}% {spearman:>10.4}", "the table")?;
+    Ok(writeln!(stdout, "{:12} {:>7.2}% {:>10} {:>10.4}", "MACs alone", macs_only.mape, "", macs_only.spearman)?)
+}
+
+fn warn_of_drift(table: &LatencyTable) {
+    if let Some(sentinel) = table.sentinel.as_ref().filter(|sentinel| sentinel.trend_percent.abs() >= DRIFT_PERCENT) {
+        eprintln!(
+            "warning: {} drifted by {:+.1} % while it measured ({} readings of {}); let it settle, and measure again",
+            table.provenance.board, sentinel.trend_percent, sentinel.readings, sentinel.text
+        );
     }
 }
 
@@ -88,7 +178,9 @@ fn summary(table: &LatencyTable, seconds: f64) -> String {
             "a firmware takes {} bytes of flash and {} bytes of SRAM beside its net",
             cost.code_bytes, cost.static_bytes
         ),
-        None => "what a firmware takes beside its net is left out: the runtime cannot run the space's smallest".into(),
+        None => {
+            "what a firmware takes beside its net is left out: there is none, or none for the space's smallest".into()
+        }
     });
     lines.join("\n")
 }
