@@ -93,7 +93,8 @@ pub enum Outcome {
         mad: u32,
         /// How many.
         runs: u8,
-        /// CRC-32 of the output, in hexadecimal digits.
+        /// CRC-32 of the output, in hexadecimal digits; empty where the figure was imported, which says nothing of the
+        /// output or of its spread.
         checksum: String,
     },
     /// The board did not run it, for this cause.

@@ -14,13 +14,13 @@ mod evaluate;
 #[cfg(feature = "torch")]
 mod extract;
 mod measure;
-#[cfg(feature = "torch")]
 mod predictor;
 mod run;
 mod search;
 mod space;
 #[cfg(feature = "torch")]
 mod study;
+mod table;
 #[cfg(feature = "torch")]
 mod torch;
 #[cfg(feature = "torch")]
@@ -41,9 +41,9 @@ enum Command {
     Train(train::Cmd),
     #[cfg(feature = "torch")]
     Evaluate(evaluate::Cmd),
-    #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
+    Table(table::Cmd),
     Search(search::Cmd),
     #[cfg(feature = "torch")]
     Extract(extract::Cmd),
@@ -63,9 +63,9 @@ fn main() -> ExitCode {
         Command::Train(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Evaluate(cmd) => cmd.run(),
-        #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
+        Command::Table(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Extract(cmd) => cmd.run(),
