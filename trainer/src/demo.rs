@@ -22,7 +22,7 @@ use crate::quantise::Method;
 use crate::recipe::Recipe;
 use crate::report;
 use crate::run::run as run_on_board;
-use crate::search::{Costs, Limits, search};
+use crate::search::{Costs, Limits, Problem, search};
 use crate::space::{Arch, Space};
 use crate::survey::{self, Subject};
 use crate::train::{Earlier, Keep, StopSignal, Training, train};
@@ -129,7 +129,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     let costs = Costs::from_table(space, &table)?;
     let limits = limits(space, &costs)?;
     let found = seconds.time("search", || {
-        let found = search(space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(*seed))?;
+        let found = search(&Problem::new(space, &predictor, &costs, limits), *seed)?;
         files::write_json(&path("front.json"), &found.front(space, *seed, &costs))?;
         files::write_json(&path("arch.json"), &found.choice(space, *seed, &costs, &limits))?;
         let limits: Vec<_> = limits.iter().map(|(quantity, limit)| format!("{quantity}={limit}")).collect();

@@ -35,6 +35,7 @@ pub mod measure;
 pub mod metrics;
 pub mod model;
 pub mod onnx;
+pub mod original;
 pub mod predictor;
 pub mod progress;
 pub mod quantise;

@@ -4,18 +4,24 @@
 //! The members are one network with an output for each. Their mean is the prediction, their standard deviation that of
 //! its error: whoever runs the file has both.
 
+mod network;
+mod tile;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use tract_onnx::prelude::*;
+use rayon::prelude::*;
 
 use crate::files::{self, Header};
 use crate::onnx::{Attribute, Graph, Nodes, Parsed};
 use crate::space::{Arch, Space};
+use network::{BATCH, Network};
 
 /// Format name of `predictor.onnx`.
 pub const FORMAT: &str = "ofa-predictor";
+
+/// Metadata of a predictor that knows fewer sides of images than its space has: those, parted by commas.
+pub const RESOLUTIONS: &str = "resolutions";
 
 const MADE_BY: &str = "ofa predictor";
 
@@ -50,11 +56,11 @@ pub fn features(space: &Space, arch: &Arch) -> Vec<f32> {
 }
 
 /// The file of a predictor: these layers with a ReLU between each two, from `features` (batch × feature) to
-/// `accuracy` (batch × member). `numbers`: what is to be known of it, such as its error, kept as metadata.
+/// `accuracy` (batch × member). `metadata`: what is to be known of it, such as its error.
 ///
 /// # Panics
 /// If there are no layers.
-pub fn write_mlp(layers: &[Dense], header: &Header, numbers: &[(&str, f64)]) -> Vec<u8> {
+pub fn write_mlp(layers: &[Dense], header: &Header, metadata: &[(&str, String)]) -> Vec<u8> {
     let mut graph = Graph::new("predictor", "features", &[layers[0].inputs]);
     let mut map = "features".to_owned();
     for (i, layer) in layers.iter().enumerate() {
@@ -71,8 +77,7 @@ pub fn write_mlp(layers: &[Dense], header: &Header, numbers: &[(&str, f64)]) -> 
             map = output;
         }
     }
-    let numbers: Vec<_> = numbers.iter().map(|(name, number)| (*name, number.to_string())).collect();
-    graph.finish("accuracy", &[layers[layers.len() - 1].bias.len()], header, &numbers)
+    graph.finish("accuracy", &[layers[layers.len() - 1].bias.len()], header, metadata)
 }
 
 /// What is foretold of an arch.
@@ -88,7 +93,8 @@ pub struct Prediction {
 #[derive(Clone)]
 pub struct Predictor {
     space: Space,
-    plan: Arc<TypedRunnableModel>,
+    network: Network,
+    resolutions: Vec<u16>,
 }
 
 impl Predictor {
@@ -103,31 +109,50 @@ impl Predictor {
         let header = graph.header().with_context(damaged)?;
         header.expect(path, FORMAT, &space.hash(), MADE_BY)?;
         let layers = read_mlp(&graph).with_context(damaged)?;
-        Self::new(&layers, space).with_context(damaged)
+        let predictor = Self::new(&layers, space).with_context(damaged)?;
+        let Ok(text) = graph.metadata(RESOLUTIONS) else { return Ok(predictor) };
+        let sides = text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>();
+        predictor.knowing(&sides.context("its resolutions").with_context(damaged)?).with_context(damaged)
     }
 
     /// A predictor of these layers, as [`write_mlp`] takes them.
     ///
     /// # Errors
-    /// If they don't map a space's features to a number for each member.
+    /// If they don't map a space's features to a number for each member, or a weight is no number.
     pub fn new(layers: &[Dense], space: &Space) -> Result<Self> {
         let mut length = features(space, &space.smallest()).len();
         for layer in layers {
             let fits = layer.inputs == length && layer.weights.len() == length * layer.bias.len();
             ensure!(fits, "a layer reads {} values, but there are {length}", layer.inputs);
+            let finite = layer.weights.iter().chain(&layer.bias).all(|weight| weight.is_finite());
+            ensure!(finite, "a weight is no finite number");
             length = layer.bias.len();
         }
         ensure!(length > 0 && !layers.is_empty(), "it predicts nothing");
-        let file = write_mlp(layers, &Header::new(FORMAT, &space.hash(), 0), &[]);
-        let model = tract_onnx::onnx().model_for_read(&mut &*file)?;
-        let plan = model.into_optimized()?.into_runnable()?;
-        Ok(Self { space: space.clone(), plan })
+        let resolutions = space.input.resolutions.0.clone();
+        Ok(Self { space: space.clone(), network: Network::new(layers), resolutions })
+    }
+
+    /// The same, but it knows these sides of images only.
+    ///
+    /// # Errors
+    /// If they are not the space's, ascending.
+    pub fn knowing(self, resolutions: &[u16]) -> Result<Self> {
+        let all = &self.space.input.resolutions.0;
+        let known = resolutions.is_sorted_by(|a, b| a < b) && resolutions.iter().all(|side| all.contains(side));
+        ensure!(known && !resolutions.is_empty(), "its resolutions, {resolutions:?}, are not the space's");
+        Ok(Self { resolutions: resolutions.to_vec(), ..self })
+    }
+
+    /// The sides of images that it knows, ascending: of the space's, all unless the file says otherwise.
+    pub fn resolutions(&self) -> &[u16] {
+        &self.resolutions
     }
 
     /// The accuracy of each arch, as a share of 1.
     ///
     /// # Errors
-    /// If tract fails.
+    /// If a prediction is no finite number.
     pub fn predict(&self, archs: &[Arch]) -> Result<Vec<f32>> {
         Ok(self.predict_interval(archs)?.into_iter().map(|prediction| prediction.accuracy).collect())
     }
@@ -135,20 +160,42 @@ impl Predictor {
     /// The accuracy of each arch, and how far it may be off.
     ///
     /// # Errors
-    /// If tract fails.
+    /// If a prediction is no finite number.
     pub fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
-        if archs.is_empty() {
-            return Ok(vec![]);
-        }
-        let features: Vec<f32> = archs.iter().flat_map(|arch| features(&self.space, arch)).collect();
-        let input = Tensor::from_shape(&[archs.len(), features.len() / archs.len()], &features)?;
-        let output = self.plan.run(tvec!(input.into()))?;
-        let members = output[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        Ok(members.chunks_exact(members.len() / archs.len()).map(Prediction::of).collect())
+        let ones = |arch| {
+            let features = features(&self.space, arch).into_iter().zip(0..);
+            features.filter(|(feature, _)| *feature > 0.0).map(|(_, position)| position).collect()
+        };
+        self.predict_ones(&archs.iter().map(ones).collect::<Vec<Vec<u32>>>())
+    }
+
+    /// The same of archs whose [`features`] are 1 at these positions, ascending, and 0 elsewhere. Runs on rayon's
+    /// threads; the bits depend on neither their number nor the processor.
+    ///
+    /// # Errors
+    /// If a prediction is no finite number.
+    pub(crate) fn predict_ones(&self, ones: &[impl AsRef<[u32]> + Sync]) -> Result<Vec<Prediction>> {
+        let batch = |ones: &[_]| {
+            let members = self.network.run(ones);
+            members.chunks_exact(self.network.outputs()).map(Prediction::of).collect::<Vec<_>>()
+        };
+        let predictions: Vec<_> = ones.par_chunks(BATCH).flat_map_iter(batch).collect();
+        let finite = |prediction: &Prediction| prediction.accuracy.is_finite() && prediction.deviation.is_finite();
+        ensure!(
+            predictions.iter().all(finite),
+            "the predictor says of a net what is no number; make it anew with: {MADE_BY}"
+        );
+        Ok(predictions)
     }
 }
 
 impl Prediction {
+    /// What the measured accuracy is within nineteen times in twenty, if errors are normal: two deviations on both
+    /// sides.
+    pub fn interval(&self) -> [f32; 2] {
+        [self.accuracy - 2.0 * self.deviation, self.accuracy + 2.0 * self.deviation]
+    }
+
     /// Mean and standard deviation of what the members say.
     fn of(members: &[f32]) -> Self {
         let count = members.len() as f32;
@@ -183,15 +230,18 @@ mod tests {
     use crate::space::BlockArch;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use tract_onnx::prelude::*;
 
     fn fashion() -> Space {
         Space::load("fashion").unwrap()
     }
 
-    fn random_layers(space: &Space) -> Vec<Dense> {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let inputs = features(space, &space.smallest()).len();
-        let lengths = [inputs, 16, 8, 1];
+    fn small_layers(space: &Space) -> Vec<Dense> {
+        random_layers(&[features(space, &space.smallest()).len(), 16, 8, 1], 5)
+    }
+
+    fn random_layers(lengths: &[usize], seed: u64) -> Vec<Dense> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut values = |count| (0..count).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
         let layer =
             |pair: &[usize]| Dense { inputs: pair[0], weights: values(pair[0] * pair[1]), bias: values(pair[1]) };
@@ -217,9 +267,9 @@ mod tests {
     #[test]
     fn a_file_predicts_what_its_layers_say_in_batches_of_any_size() {
         let (space, folder) = (fashion(), tempfile::tempdir().unwrap());
-        let (layers, path) = (random_layers(&space), folder.path().join("predictor.onnx"));
+        let (layers, path) = (small_layers(&space), folder.path().join("predictor.onnx"));
         let header = Header::new(FORMAT, &space.hash(), 3);
-        files::write(&path, &write_mlp(&layers, &header, &[("rmse", 0.01), ("tau", 0.8)])).unwrap();
+        files::write(&path, &write_mlp(&layers, &header, &[("rmse", "0.01".into()), ("tau", "0.8".into())])).unwrap();
         let parsed = Parsed::new(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((parsed.header().unwrap(), parsed.metadata("tau").unwrap()), (header, "0.8"));
 
@@ -229,31 +279,91 @@ mod tests {
             let archs: Vec<_> = (0..count).map(|_| space.sample(&mut rng)).collect();
             let predicted = predictor.predict(&archs).unwrap();
             assert_eq!(predicted.len(), count);
-            for (arch, predicted) in archs.iter().zip(predicted) {
-                let expected = evaluate(&layers, &features(&space, arch));
+            let expected = if archs.is_empty() { vec![] } else { by_tract(&layers, &space, &archs) };
+            for (predicted, expected) in predicted.into_iter().zip(expected) {
                 assert!((predicted - expected).abs() < 1e-5, "{predicted} {expected}");
             }
         }
     }
 
-    fn evaluate(layers: &[Dense], features: &[f32]) -> f32 {
-        let mut values = features.to_vec();
-        for layer in layers {
-            let input: Vec<f32> = values.clone();
-            let rows = layer.weights.chunks(layer.inputs).zip(&layer.bias);
-            values = rows.map(|(row, bias)| bias + row.iter().zip(&input).map(|(w, x)| w * x).sum::<f32>()).collect();
-            if layer.bias.len() > 1 {
-                values.iter_mut().for_each(|value| *value = value.max(0.0));
+    /// What tract makes of the predictor's file.
+    fn by_tract(layers: &[Dense], space: &Space, archs: &[Arch]) -> Vec<f32> {
+        let file = write_mlp(layers, &Header::new(FORMAT, &space.hash(), 0), &[]);
+        let model = tract_onnx::onnx().model_for_read(&mut &*file).unwrap();
+        let plan = model.into_optimized().unwrap().into_runnable().unwrap();
+        let features: Vec<f32> = archs.iter().flat_map(|arch| features(space, arch)).collect();
+        let input = Tensor::from_shape(&[archs.len(), features.len() / archs.len()], &features).unwrap();
+        let output = plan.run(tvec!(input.into())).unwrap();
+        output[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+    }
+
+    /// Of one layer and of several, with outputs that fill a panel, several, or only a part of one.
+    #[test]
+    fn networks_of_any_shape_say_what_tract_says() {
+        let space = fashion();
+        let inputs = features(&space, &space.smallest()).len();
+        let mut rng = ChaCha8Rng::seed_from_u64(12);
+        for hidden in [&[][..], &[16], &[5], &[400, 400, 400], &[320], &[33, 1, 16]] {
+            for members in [1, 10, 17] {
+                let lengths = [&[inputs], hidden, &[members]].concat();
+                let mut layers = random_layers(&lengths, rng.random());
+                // As values of any layer should be about 1.
+                layers.iter_mut().for_each(|layer| {
+                    let scale = (12.0 / layer.inputs as f32).sqrt();
+                    layer.weights.iter_mut().for_each(|weight| *weight *= scale);
+                });
+                let predictor = Predictor::new(&layers, &space).unwrap();
+                let archs: Vec<_> = (0..BATCH + 5).map(|_| space.sample(&mut rng)).collect();
+                let predictions = predictor.predict_interval(&archs).unwrap();
+                let expected = by_tract(&layers, &space, &archs);
+                for (said, expected) in predictions.iter().zip(expected.chunks(members)) {
+                    let expected = Prediction::of(expected);
+                    let tolerance = 1e-5 * (1.0 + expected.accuracy.abs());
+                    assert!((said.accuracy - expected.accuracy).abs() < tolerance, "{said:?} {expected:?}");
+                    assert!((said.deviation - expected.deviation).abs() < tolerance, "{said:?} {expected:?}");
+                }
             }
         }
-        values[0]
+    }
+
+    /// What was computed once, on whatever processor, in whatever build: the order of a sum is part of the format.
+    #[test]
+    fn the_bits_are_the_same_everywhere() {
+        let space = fashion();
+        let inputs = features(&space, &space.smallest()).len();
+        let predictor = Predictor::new(&random_layers(&[inputs, 40, 40, 2], 3), &space).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let archs: Vec<_> = (0..200).map(|_| space.sample(&mut rng)).collect();
+        let with_threads = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let predictions = pool.install(|| predictor.predict_interval(&archs)).unwrap();
+            let bits = predictions.iter().flat_map(|said| [said.accuracy.to_bits(), said.deviation.to_bits()]);
+            crc32fast::hash(&bits.flat_map(u32::to_le_bytes).collect::<Vec<_>>())
+        };
+        for threads in [1, 2, 4] {
+            assert_eq!(with_threads(threads), 95_825_037, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let space = fashion();
+        let inputs = features(&space, &space.smallest()).len();
+        let mut layers = random_layers(&[inputs, 4, 1], 3);
+        layers[0].weights[3] = f32::NAN;
+        let refusal = Predictor::new(&layers, &space).err().unwrap().to_string();
+        assert_eq!(refusal, "a weight is no finite number");
+        layers[0].weights.fill(3e38);
+        layers[1].weights = vec![1.0, 1.0, -1.0, -1.0];
+        let refusal = Predictor::new(&layers, &space).unwrap().predict(&[space.smallest()]).unwrap_err().to_string();
+        assert!(refusal.contains("what is no number"), "{refusal}");
     }
 
     #[test]
     fn files_of_other_spaces_and_damaged_files_are_refused() {
         let (space, folder) = (fashion(), tempfile::tempdir().unwrap());
         let path = folder.path().join("predictor.onnx");
-        let whole = write_mlp(&random_layers(&space), &Header::new(FORMAT, &space.hash(), 3), &[]);
+        let whole = write_mlp(&small_layers(&space), &Header::new(FORMAT, &space.hash(), 3), &[]);
         let refusal = |bytes: &[u8], space: &Space| {
             std::fs::write(&path, bytes).unwrap();
             format!("{:#}", Predictor::load(&path, space).err().expect("it must be refused"))
@@ -266,7 +376,7 @@ mod tests {
             let refusal = refusal(&whole[..length], &space);
             assert!(refusal.contains("ofa predictor") && !refusal.contains('\n'), "{refusal}");
         }
-        let mut longer = random_layers(&space);
+        let mut longer = small_layers(&space);
         longer[0].inputs += 1;
         longer[0].weights.extend([0.0; 16]);
         assert!(Predictor::new(&longer, &space).is_err());

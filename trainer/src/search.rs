@@ -2,34 +2,104 @@
 //! planner and arithmetic for costs.
 //!
 //! ```text
-//!  sample ─▶ evaluate ─▶ rank ─▶ best quarter ─▶ mutate, cross ─▶ evaluate ─▶ … ─▶ improve choice by choice ─▶ Found
+//!  sample ─▶ repair ─▶ judge ─▶ rank ─▶ best quarter ─▶ mutate, cross ─▶ repair ─▶ … ─▶ climb ─▶ Found
 //! ```
 //!
 //! Nets that fit rank by accuracy; those that don't come after them and rank by how much they miss, so evolution
-//! finds its way into limits that hardly any random net meets.
+//! finds its way into limits that hardly any random net meets. A space of few nets is listed whole instead.
 
+pub mod bench;
 mod cost;
 mod evolve;
 mod files;
 mod front;
+mod genes;
+mod judge;
 mod limits;
+mod lookup;
+mod original;
 
 use std::fmt;
 
-use anyhow::Result;
-use rand::Rng;
+use anyhow::{Result, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::predictor::Predictor;
+use crate::predictor::{Prediction, Predictor};
 use crate::space::{Arch, Space};
-use evolve::Evolution;
+use judge::Judge;
 
 pub use cost::{Cost, Costs};
+pub use evolve::Effort;
 pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency};
 pub use limits::{Limits, Quantity};
 
 /// Nets drawn to tell how many a limit excludes.
 const SURVEYED: usize = 1000;
+/// A space of no more nets is listed whole, if nothing else is asked for.
+const LISTED: u128 = 50_000;
+/// No space of more nets is listed.
+const LISTABLE: u128 = 2_000_000;
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Problem<'a> {
+    /// Which nets there are.
+    pub space: &'a Space,
+    /// What foretells their accuracy.
+    pub predictor: &'a Predictor,
+    /// One net for all of these boards, within the limits of each; the costs of the first are those reported.
+    pub boards: Vec<(&'a Costs, Limits)>,
+    /// What is best.
+    pub goal: Goal,
+    /// How to look for it.
+    pub method: Method,
+}
+
+/// What is best.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Goal {
+    /// What is made best.
+    pub objective: Objective,
+    /// Which figure stands for a net's accuracy.
+    pub figure: Figure,
+}
+
+/// What is made best.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub enum Objective {
+    /// The most accurate net.
+    #[default]
+    Accuracy,
+    /// The fastest net.
+    Latency {
+        /// That is at least as accurate, as a share of 1.
+        least: f64,
+    },
+}
+
+/// Which figure stands for a net's accuracy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Figure {
+    /// The prediction.
+    #[default]
+    Mean,
+    /// The lower end of its interval.
+    Lower,
+}
+
+/// How to look for the best net.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Method {
+    /// All nets where they are few, evolution otherwise.
+    #[default]
+    Auto,
+    /// Evolution.
+    Evolution(Effort),
+    /// All nets.
+    Exhaustive,
+}
 
 /// A net that the search has looked at.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -38,6 +108,9 @@ pub struct Net {
     pub arch: Arch,
     /// Predicted, as a share of 1.
     pub accuracy: f32,
+    /// Standard deviation of the measured accuracy around it; 0 where the predictor does not say.
+    #[serde(default)]
+    pub deviation: f32,
     /// What it costs; `None` where the board refuses a layer of it.
     #[serde(flatten)]
     pub cost: Option<Cost>,
@@ -46,13 +119,17 @@ pub struct Net {
 /// What a search came to.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Found {
-    /// The net with the highest predicted accuracy among those that fit.
+    /// The best of the nets that fit.
     pub best: Net,
     /// Those of the nets looked at that no other one beats in accuracy, latency, SRAM and flash together, the most
-    /// accurate first. They need not fit.
+    /// accurate first. They are within the limits of cost.
     pub front: Vec<Net>,
     /// How many nets were looked at.
     pub evaluated: usize,
+    /// How many of those the predictor was asked about.
+    pub evaluations: usize,
+    /// Sides of the images that were open to the search: those that the space, the predictor and the tables know.
+    pub resolutions: Vec<u16>,
 }
 
 /// No net of the space fits.
@@ -79,24 +156,80 @@ pub struct Exclusion {
     pub share: f64,
 }
 
-/// Looks for the net with the highest predicted accuracy within the limits.
+impl Figure {
+    fn of(self, prediction: &Prediction) -> f32 {
+        match self {
+            Self::Mean => prediction.accuracy,
+            Self::Lower => prediction.interval()[0],
+        }
+    }
+}
+
+impl<'a> Problem<'a> {
+    /// The most accurate net within the limits of one board.
+    pub fn new(space: &'a Space, predictor: &'a Predictor, costs: &'a Costs, limits: Limits) -> Self {
+        Self { space, predictor, boards: vec![(costs, limits)], goal: Goal::default(), method: Method::default() }
+    }
+
+    /// Sides of images that the space, the predictor and all tables know, ascending.
+    fn resolutions(&self) -> Result<Vec<u16>> {
+        let tables = || self.boards.iter().filter_map(|(costs, _)| costs.resolutions());
+        let known = |side: &u16| {
+            self.predictor.resolutions().contains(side) && tables().all(|resolutions| resolutions.contains(side))
+        };
+        let open: Vec<u16> = self.space.input.resolutions.0.iter().copied().filter(known).collect();
+        ensure!(
+            !open.is_empty(),
+            "the predictor and the latency tables have no resolution in common: {:?} and {:?}",
+            self.predictor.resolutions(),
+            tables().collect::<Vec<_>>()
+        );
+        Ok(open)
+    }
+}
+
+/// Looks for the best net within the limits. The same seed gives the same answer on any number of threads.
 ///
 /// # Errors
-/// [`Infeasible`], to be found by downcasting, where no net was found that fits; or if tract fails.
-pub fn search(
-    space: &Space,
-    predictor: &Predictor,
-    costs: &Costs,
-    limits: &Limits,
-    rng: &mut impl Rng,
-) -> Result<Found> {
-    let mut evolution = Evolution::new(space, predictor, costs, limits);
-    let best = evolution.run(rng)?;
-    if limits.excess(best.cost.as_ref()) <= 1.0 {
-        let nets = evolution.into_nets();
-        return Ok(Found { best, evaluated: nets.len(), front: front::front(nets) });
+/// [`Infeasible`], to be found by downcasting, where no net was found that fits; or if the predictor fails, there are
+/// too many nets to list, or the objective is a latency without a table.
+pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
+    judge::check(problem)?;
+    let mut judge = Judge::new(problem)?;
+    let count = judge.coding.count();
+    match problem.method {
+        Method::Auto if count.is_none_or(|count| count > LISTED) => {
+            evolve::evolve(&mut judge, Effort::default(), seed)?
+        }
+        Method::Evolution(effort) => evolve::evolve(&mut judge, effort, seed)?,
+        Method::Auto | Method::Exhaustive => {
+            let few = count.is_some_and(|count| count <= LISTABLE);
+            ensure!(few, "the space has too many nets to look at all: more than {LISTABLE}");
+            judge.judge(judge.coding.all().collect(), usize::MAX)?;
+        }
     }
-    let sampled: Vec<_> = (0..SURVEYED).map(|_| costs.of(&space.layers(&space.sample(rng)))).collect();
+    let best = judge.best().expect("the smallest net is looked at");
+    if !judge.fits(best) {
+        return Err(infeasible(problem, &judge, best, seed)?.into());
+    }
+    let best = judge.net(&judge.nets[best])?;
+    let asked: Vec<_> = judge.nets.iter().filter_map(|seen| Some((seen, seen.prediction?))).collect();
+    let figures: Vec<_> = asked.iter().map(|(seen, said)| (said.accuracy, seen.totals.cost)).collect();
+    let front = front::front(&figures).into_iter().map(|net| judge.net(asked[net].0)).collect::<Result<_>>()?;
+    Ok(Found {
+        best,
+        front,
+        evaluated: judge.nets.len(),
+        evaluations: judge.evaluations,
+        resolutions: problem.resolutions()?,
+    })
+}
+
+fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Result<Infeasible> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (costs, limits) = &problem.boards[0];
+    let mut sample = || judge.coding.arch(&judge.coding.sample(&mut rng));
+    let sampled: Vec<_> = (0..SURVEYED).map(|_| costs.of(&problem.space.layers(&sample()))).collect();
     let share = |excluded: &dyn Fn(&Cost) -> bool| {
         let count = sampled.iter().flatten().filter(|cost| excluded(cost)).count();
         count as f64 / SURVEYED as f64
@@ -107,14 +240,14 @@ pub fn search(
     };
     let mut excluded: Vec<_> = limits.iter().map(alone).collect();
     excluded.sort_by(|a, b| b.share.total_cmp(&a.share));
-    Err(Infeasible {
+    let nearest = judge.net(&judge.nets[nearest])?;
+    Ok(Infeasible {
         limits: *limits,
         unit: costs.unit().map(Into::into),
         excluded,
         refused: sampled.iter().filter(|cost| cost.is_none()).count() as f64 / SURVEYED as f64,
-        nearest: best.cost.is_some().then_some(best),
-    }
-    .into())
+        nearest: nearest.cost.is_some().then_some(nearest),
+    })
 }
 
 impl std::error::Error for Infeasible {}

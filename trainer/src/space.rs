@@ -121,18 +121,28 @@ pub struct BlockArch {
 }
 
 impl Space {
-    /// A built-in space by its name, which `:` and a number of classes may follow, or the file at that path.
+    /// A built-in space by its name, which `@` with a factor for its widths and `:` with a number of classes may follow,
+    /// or the file at that path.
     ///
     /// # Errors
     /// Says which file, line and field is at fault, or which names there are.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        if let Some((name, classes)) = name_or_path.split_once(':')
-            && BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
-        {
-            let classes = classes.parse().ok().filter(|classes| (2..=4096).contains(classes));
-            let classes =
-                classes.with_context(|| format!("{name_or_path}: give a number of classes from 2 to 4096"))?;
-            return Ok(Self::load(name)?.with_classes(classes));
+        let built_in = |name: &str| BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+        let (rest, classes) = name_or_path.split_once(':').map_or((name_or_path, None), |(a, b)| (a, Some(b)));
+        let (name, width) = rest.split_once('@').map_or((rest, None), |(a, b)| (a, Some(b)));
+        if built_in(name) && (classes.is_some() || width.is_some()) {
+            let mut space = Self::load(name)?;
+            if let Some(width) = width {
+                let width = width.parse().ok().with_context(|| format!("{name_or_path}: {width} is no number"))?;
+                space = space.with_width(width).with_context(|| name_or_path.to_owned())?;
+            }
+            if let Some(classes) = classes {
+                let classes = classes.parse().ok().filter(|classes| (2..=4096).contains(classes));
+                let classes =
+                    classes.with_context(|| format!("{name_or_path}: give a number of classes from 2 to 4096"))?;
+                space = space.with_classes(classes);
+            }
+            return Ok(space);
         }
         Self::parse(&crate::files::built_in_or_file("space", &BUILT_IN, name_or_path)?, name_or_path)
     }
@@ -143,11 +153,38 @@ impl Space {
     /// One line with the line and the field at fault.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
         let space: Self = crate::files::parse_toml(text, origin)?;
-        for arch in [space.smallest(), space.largest()] {
-            for layer in space.layers(&arch) {
-                layer.check().with_context(|| format!("{origin}: {layer}"))?;
+        space.check_layers().with_context(|| origin.to_owned())?;
+        Ok(space)
+    }
+
+    fn check_layers(&self) -> Result<()> {
+        for arch in [self.smallest(), self.largest()] {
+            for layer in self.layers(&arch) {
+                layer.check().with_context(|| layer.to_string())?;
             }
         }
+        Ok(())
+    }
+
+    /// The same nets with all widths, those of stem and head too, times a factor, each rounded to a multiple of 8 as
+    /// MobileNet's code rounds. Its name says so.
+    ///
+    /// # Errors
+    /// If the factor is not from 0.1 to 4, or a layer grows too large.
+    pub fn with_width(&self, factor: f64) -> Result<Self> {
+        if !(0.1..=4.0).contains(&factor) {
+            bail!("a width of {factor} is not from 0.1 to 4");
+        }
+        let mut space = Self { name: format!("{}@{factor}", self.name), ..self.clone() };
+        let widths = space.stages.0.iter_mut().map(|stage| &mut stage.width);
+        for width in widths.chain([&mut space.stem.channels, &mut space.head.channels]).chain(&mut space.head.features)
+        {
+            let exact = f64::from(width.0) * factor;
+            let rounded = (((exact + 4.0) / 8.0).floor() * 8.0).max(8.0);
+            let rounded = if rounded < 0.9 * exact { rounded + 8.0 } else { rounded };
+            *width = Positive::try_from(rounded as u16).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+        }
+        space.check_layers()?;
         Ok(space)
     }
 

@@ -120,7 +120,8 @@ pub enum Outcome {
         /// Runs far off the others, in the order in which they came. The median counts them too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         outliers: Vec<u32>,
-        /// CRC-32 of the output, in hexadecimal digits.
+        /// CRC-32 of the output, in hexadecimal digits; empty where the figure was imported, which says nothing of the
+        /// output or of its spread.
         checksum: String,
     },
     /// The board did not run it, for this cause.

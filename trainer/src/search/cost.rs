@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use runtime::Layer;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Quantity;
 use crate::model::{arena_bytes, flash_bytes};
-use crate::space::Space;
+use crate::space::{Resolutions, Space};
 use crate::table::{Entry, LatencyTable, Provenance};
 
 /// What a net costs; the order is that of the fields.
@@ -33,9 +33,12 @@ pub struct Costs {
 
 #[derive(Clone, PartialEq, Debug)]
 struct Ticks {
+    board: String,
     unit: String,
     /// `None`: the board refuses the layer.
     layers: HashMap<Layer, Option<u32>>,
+    /// Sides of the images that the table is for, ascending.
+    resolutions: Vec<u16>,
 }
 
 impl Cost {
@@ -56,20 +59,35 @@ impl Costs {
         Self::default()
     }
 
-    /// With what `entry` says of every layer of the space: its ticks in this unit, or that the board refuses it.
+    /// With what `entry` says of every layer of the space: its ticks in this unit, or that the board refuses it. A
+    /// resolution of whose stem it says nothing is not for the search.
     ///
     /// # Errors
     /// Names the first layer of which it says nothing.
     pub(super) fn of_board(
         space: &Space,
-        unit: &str,
+        [board, unit]: [&str; 2],
         code_bytes: u64,
         entry: impl Fn(&Layer) -> Option<Option<u32>>,
     ) -> Result<Self> {
-        let ticks =
-            |layer: Layer| Ok((layer, entry(&layer).ok_or_else(|| anyhow!("the latency table lacks {layer}"))?));
-        let layers = space.distinct_layers().into_iter().map(ticks).collect::<Result<_>>()?;
-        Ok(Self { ticks: Some(Ticks { unit: unit.into(), layers }), code_bytes })
+        let (mut layers, mut resolutions, mut lacking) = (HashMap::new(), vec![], None);
+        for &side in &space.input.resolutions.0 {
+            let mut one = space.clone();
+            one.input.resolutions = Resolutions(vec![side]);
+            let stem = space.layers(&one.smallest())[0];
+            if entry(&stem).is_none() {
+                lacking.get_or_insert(stem);
+                continue;
+            }
+            resolutions.push(side);
+            for layer in one.distinct_layers() {
+                layers.insert(layer, entry(&layer).ok_or_else(|| anyhow!("the latency table lacks {layer}"))?);
+            }
+        }
+        if let (true, Some(stem)) = (resolutions.is_empty(), lacking) {
+            bail!("the latency table lacks {stem}");
+        }
+        Ok(Self { ticks: Some(Ticks { board: board.into(), unit: unit.into(), layers, resolutions }), code_bytes })
     }
 
     /// With a board's latency table.
@@ -78,8 +96,8 @@ impl Costs {
     /// Names the first layer that the table lacks, and the command that measures it.
     pub fn from_table(space: &Space, table: &LatencyTable) -> Result<Self> {
         let code_bytes = table.firmware.map_or(0, |cost| cost.code_bytes) as u64;
-        let Provenance { unit, command, .. } = &table.provenance;
-        Self::of_board(space, unit, code_bytes, |layer| table.entry(layer).map(Entry::ticks))
+        let Provenance { board, unit, command, .. } = &table.provenance;
+        Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
             .with_context(|| format!("the table of {} is not whole; run: {command}", table.provenance.board))
     }
 
@@ -88,14 +106,31 @@ impl Costs {
         self.ticks.as_ref().map(|ticks| ticks.unit.as_str())
     }
 
+    /// The board's name, where there is one.
+    pub fn board(&self) -> Option<&str> {
+        self.ticks.as_ref().map(|ticks| ticks.board.as_str())
+    }
+
+    /// The sides of images that the table is for; `None` without a board.
+    pub fn resolutions(&self) -> Option<&[u16]> {
+        self.ticks.as_ref().map(|ticks| &ticks.resolutions[..])
+    }
+
+    /// Ticks of a layer; `None` where the board refuses it or there is none.
+    pub fn ticks(&self, layer: &Layer) -> Option<u64> {
+        self.ticks.as_ref()?.layers.get(layer).copied().flatten().map(u64::from)
+    }
+
+    /// Bytes of the code that runs a net, where there is a board.
+    pub(super) fn code_bytes(&self) -> u64 {
+        self.code_bytes
+    }
+
     /// What a net of these layers costs; `None` where the board refuses one of them.
     pub fn of(&self, layers: &[Layer]) -> Option<Cost> {
         let latency = match &self.ticks {
             None => None,
-            Some(ticks) => {
-                let ticks = |layer| ticks.layers.get(layer).copied().flatten().map(u64::from);
-                Some(layers.iter().map(ticks).sum::<Option<u64>>()?)
-            }
+            Some(_) => Some(layers.iter().map(|layer| self.ticks(layer)).sum::<Option<u64>>()?),
         };
         Some(Cost {
             latency,

@@ -1,217 +1,172 @@
-//! The evolution itself. No net is evaluated twice.
-
-use std::cmp::Ordering;
-use std::collections::HashMap;
+//! The evolution: populations side by side, each as the paper has it (Cai et al. 2020, section 3.4, after Guo et al.
+//! 2020): a quarter are parents, half of the children are mutants and half crosses. What is added: children that miss a
+//! limit are repaired, a population that finds nothing more climbs to the best of the nets around its own, and new ones
+//! begin at random or among the bests of those before.
 
 use anyhow::Result;
-use rand::{Rng, RngExt};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use super::Net;
-use super::cost::Costs;
-use super::limits::Limits;
-use crate::predictor::Predictor;
-use crate::space::{Arch, BlockArch, Space, pick};
+use super::genes::Genes;
+use super::judge::Judge;
+use crate::space::pick;
 
 const POPULATION: usize = 100;
 const PARENTS: usize = POPULATION / 4;
-/// That a choice is drawn anew.
-const MUTATION: f64 = 0.1;
+/// That a choice is drawn anew: one of these for each mutant, the last the paper's.
+const MUTATIONS: [f64; 3] = [0.02, 0.05, 0.1];
+/// Populations that live at the same time, whatever the number of threads.
+const ISLANDS: usize = 8;
+/// Nets that differ in two choices, beside all that differ in one, among which a population climbs.
+const PAIRS: usize = 300;
 /// A population ends after so many generations without a better net.
-const FRUITLESS_GENERATIONS: usize = 10;
-/// One population may settle in a corner: others begin anew, until so many have found nothing better.
-const FRUITLESS_POPULATIONS: usize = 16;
-/// So many populations at most.
-const POPULATIONS: usize = 128;
+const FRUITLESS_GENERATIONS: usize = 30;
 /// So many draws that find no new net: there is none, or hardly any.
 const ATTEMPTS: usize = 200;
+/// So many rounds in which no net is new: there is none.
+const IDLE: usize = 50;
 
-pub(super) struct Evolution<'a> {
-    space: &'a Space,
-    predictor: &'a Predictor,
-    costs: &'a Costs,
-    limits: &'a Limits,
-    nets: Vec<Net>,
-    known: HashMap<Arch, usize>,
+/// How long to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effort {
+    /// Nets that the predictor is asked about, at most.
+    pub evaluations: usize,
+    /// Ends after so many populations in a row have found nothing better.
+    pub fruitless_populations: usize,
 }
 
-impl<'a> Evolution<'a> {
-    pub(super) fn new(space: &'a Space, predictor: &'a Predictor, costs: &'a Costs, limits: &'a Limits) -> Self {
-        Self { space, predictor, costs, limits, nets: vec![], known: HashMap::new() }
-    }
-
-    /// The best net that it finds, whether it fits or not.
-    pub(super) fn run(&mut self, rng: &mut impl Rng) -> Result<Net> {
-        let mut bests = self.evaluate(vec![self.space.smallest(), self.space.largest()])?;
-        let mut fruitless = 0;
-        for _ in 0..POPULATIONS {
-            let known = bests[0];
-            bests.push(self.population(rng)?);
-            self.rank(&mut bests);
-            fruitless = if bests[0] == known { fruitless + 1 } else { 0 };
-            if fruitless == FRUITLESS_POPULATIONS {
-                break;
-            }
-        }
-        // An equal that costs less may have fallen by the wayside.
-        let best = self.nets.iter().min_by(|a, b| self.order(a, b));
-        Ok(best.expect("the smallest net is evaluated").clone())
-    }
-
-    /// The best net of a population that begins at random.
-    fn population(&mut self, rng: &mut impl Rng) -> Result<usize> {
-        let first = (0..POPULATION).map(|_| self.space.sample(rng)).collect();
-        let mut population = self.evaluate(first)?;
-        self.rank(&mut population);
-        let mut fruitless = 0;
-        while fruitless < FRUITLESS_GENERATIONS {
-            let best = population[0];
-            population.truncate(PARENTS);
-            let children = self.children(&population, rng);
-            population.extend(self.evaluate(children)?);
-            self.rank(&mut population);
-            fruitless = if population[0] == best { fruitless + 1 } else { 0 };
-        }
-        self.improve(population[0])
-    }
-
-    /// All nets that were evaluated.
-    pub(super) fn into_nets(self) -> Vec<Net> {
-        self.nets
-    }
-
-    /// New nets: mutants and crosses of the parents in turn.
-    fn children(&self, parents: &[usize], rng: &mut impl Rng) -> Vec<Arch> {
-        let mut children: Vec<Arch> = vec![];
-        let mut attempts = 0;
-        while children.len() < POPULATION - PARENTS && attempts < ATTEMPTS {
-            let parent = &self.nets[pick(parents, rng)].arch;
-            let child = if children.len().is_multiple_of(2) {
-                mutate(self.space, parent, rng)
-            } else {
-                cross(parent, &self.nets[pick(parents, rng)].arch, rng)
-            };
-            if self.known.contains_key(&child) || children.contains(&child) {
-                attempts += 1;
-            } else {
-                children.push(child);
-            }
-        }
-        children
-    }
-
-    /// Climbs from a net to the best of those that differ in one choice, until none is better.
-    fn improve(&mut self, mut best: usize) -> Result<usize> {
-        loop {
-            let mut around = self.evaluate(neighbours(self.space, &self.nets[best].arch))?;
-            around.push(best);
-            self.rank(&mut around);
-            if around[0] == best {
-                return Ok(best);
-            }
-            best = around[0];
-        }
-    }
-
-    /// The positions of these nets among all, those evaluated that are new.
-    fn evaluate(&mut self, archs: Vec<Arch>) -> Result<Vec<usize>> {
-        let mut positions = vec![];
-        let mut new = vec![];
-        for arch in archs {
-            let next = self.nets.len() + new.len();
-            let position = *self.known.entry(arch.clone()).or_insert(next);
-            if position == next {
-                new.push(arch);
-            }
-            if !positions.contains(&position) {
-                positions.push(position);
-            }
-        }
-        let accuracies = self.predictor.predict(&new)?;
-        for (arch, accuracy) in new.into_iter().zip(accuracies) {
-            let cost = self.costs.of(&self.space.layers(&arch));
-            self.nets.push(Net { arch, accuracy, cost });
-        }
-        Ok(positions)
-    }
-
-    fn rank(&self, positions: &mut [usize]) {
-        positions.sort_by(|&a, &b| self.order(&self.nets[a], &self.nets[b]));
-    }
-
-    /// Best first: those that fit by accuracy, then those that don't by how much they miss. Of equals the cheaper.
-    fn order(&self, a: &Net, b: &Net) -> Ordering {
-        let excess = |net: &Net| self.limits.excess(net.cost.as_ref()).max(1.0);
-        let by_excess = excess(a).total_cmp(&excess(b));
-        let by_accuracy = b.accuracy.total_cmp(&a.accuracy);
-        by_excess.then(by_accuracy).then(a.cost.cmp(&b.cost)).then_with(|| a.arch.cmp(&b.arch))
+impl Default for Effort {
+    /// As many nets as the paper's evolution looks at (100, and 100 in each of 500 generations).
+    fn default() -> Self {
+        Self { evaluations: 50_000, fruitless_populations: 16 }
     }
 }
 
-/// Each choice is drawn anew with a small probability.
-fn mutate(space: &Space, arch: &Arch, rng: &mut impl Rng) -> Arch {
-    let mut child = arch.clone();
-    if rng.random_bool(MUTATION) {
-        child.resolution = pick(&space.input.resolutions.0, rng);
-    }
-    for (stage, blocks) in space.stages.0.iter().zip(&mut child.stages) {
-        if rng.random_bool(MUTATION) {
-            let depth = pick(&stage.depth.0, rng).into();
-            blocks.truncate(depth);
-            blocks.extend((blocks.len()..depth).map(|_| stage.sample_block(rng)));
-        }
-        for block in blocks {
-            if rng.random_bool(MUTATION) {
-                block.kernel = pick(&stage.kernel.0, rng);
-            }
-            if rng.random_bool(MUTATION) {
-                block.expand = pick(&stage.expand.0, rng);
-            }
-        }
-    }
-    child
+struct Island {
+    rng: ChaCha8Rng,
+    phase: Phase,
+    /// Best first.
+    population: Vec<usize>,
+    fruitless: usize,
 }
 
-/// Each choice is one of the parents'.
-fn cross(mother: &Arch, father: &Arch, rng: &mut impl Rng) -> Arch {
-    let resolution = if rng.random() { mother.resolution } else { father.resolution };
-    let mut stage = |(mother, father): (&Vec<BlockArch>, &Vec<BlockArch>)| {
-        let depth = if rng.random() { mother.len() } else { father.len() };
-        let block = |i: usize| match (mother.get(i), father.get(i)) {
-            (Some(mother), Some(father)) => BlockArch {
-                kernel: if rng.random() { mother.kernel } else { father.kernel },
-                expand: if rng.random() { mother.expand } else { father.expand },
-            },
-            (Some(&block), None) | (None, Some(&block)) => block,
-            (None, None) => unreachable!("one of the parents is as deep"),
+enum Phase {
+    Fresh,
+    Evolving,
+    Climbing,
+}
+
+/// Looks at nets until the effort is spent; the best is [`Judge::best`].
+///
+/// # Errors
+/// If the predictor fails.
+pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()> {
+    let mut islands: Vec<_> = (0..ISLANDS).map(|island| Island::new(seed, island)).collect();
+    let ends = judge.coding.ends();
+    let ends = judge.judge(ends.into(), effort.evaluations)?;
+    let mut best = ends.into_iter().flatten().min_by(|&a, &b| judge.order(a, b));
+    let mut ended: Vec<usize> = vec![];
+    let (mut fruitless, mut idle) = (0, 0);
+    while judge.evaluations < effort.evaluations && fruitless < effort.fruitless_populations && idle < IDLE {
+        let before = judge.nets.len();
+        let proposed: Vec<_> = islands.par_iter_mut().map(|island| island.propose(judge, &ended)).collect();
+        let counts: Vec<_> = proposed.iter().map(Vec::len).collect();
+        let mut positions = judge.judge(proposed.into_iter().flatten().collect(), effort.evaluations)?.into_iter();
+        for (island, count) in islands.iter_mut().zip(counts) {
+            let positions = positions.by_ref().take(count).flatten().collect();
+            if let Some(end) = island.absorb(judge, positions) {
+                let better = best.is_none_or(|best| judge.order(end, best).is_lt());
+                (best, fruitless) = if better { (Some(end), 0) } else { (best, fruitless + 1) };
+                ended.push(end);
+                ended.sort_by(|&a, &b| judge.order(a, b));
+                ended.dedup();
+                ended.truncate(PARENTS);
+            }
+        }
+        idle = if judge.nets.len() == before { idle + 1 } else { 0 };
+    }
+    Ok(())
+}
+
+impl Island {
+    fn new(seed: u64, island: usize) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(island as u64);
+        Self { rng, phase: Phase::Fresh, population: vec![], fruitless: 0 }
+    }
+
+    /// The nets that it wants to know of next.
+    fn propose(&mut self, judge: &Judge, ended: &[usize]) -> Vec<Genes> {
+        let rng = &mut self.rng;
+        match self.phase {
+            // Every other population begins among the bests of those before.
+            Phase::Fresh if ended.len() > 3 && rng.random() => {
+                self.population = ended.to_vec();
+                children(judge, ended, rng)
+            }
+            Phase::Fresh => (0..POPULATION).map(|_| judge.repair(judge.coding.sample(rng), rng)).collect(),
+            Phase::Evolving => {
+                self.population.truncate(PARENTS);
+                children(judge, &self.population, rng)
+            }
+            Phase::Climbing => {
+                let best = &judge.nets[self.population[0]].genes;
+                let mut around = judge.coding.neighbours(best);
+                around.extend((0..PAIRS).map(|_| {
+                    let mut other = best.clone();
+                    (0..2).for_each(|_| judge.coding.nudge(&mut other, rng));
+                    judge.repair(other, rng)
+                }));
+                around
+            }
+        }
+    }
+
+    /// Takes what it wanted to know into its population. Its best net, where it has come to its end.
+    fn absorb(&mut self, judge: &Judge, positions: Vec<usize>) -> Option<usize> {
+        let before = self.population.first().copied();
+        self.population.extend(positions);
+        self.population.sort_by(|&a, &b| judge.order(a, b));
+        self.population.dedup();
+        let &best = self.population.first()?;
+        let better = before != Some(best);
+        match self.phase {
+            Phase::Fresh => (self.phase, self.fruitless) = (Phase::Evolving, 0),
+            Phase::Evolving => {
+                self.fruitless = if better { 0 } else { self.fruitless + 1 };
+                if self.fruitless == FRUITLESS_GENERATIONS {
+                    self.phase = Phase::Climbing;
+                }
+            }
+            Phase::Climbing if better => self.population.truncate(1),
+            Phase::Climbing => {
+                (self.phase, self.population) = (Phase::Fresh, vec![]);
+                return Some(best);
+            }
+        }
+        None
+    }
+}
+
+/// New nets: as many mutants as crosses of the parents.
+fn children(judge: &Judge, parents: &[usize], rng: &mut ChaCha8Rng) -> Vec<Genes> {
+    let mut children: Vec<Genes> = vec![];
+    let mut attempts = 0;
+    while children.len() < POPULATION - PARENTS && attempts < ATTEMPTS {
+        let mut parent = || &judge.nets[parents[rng.random_range(0..parents.len())]].genes;
+        let (mother, father) = (parent(), parent());
+        let child = if rng.random() {
+            judge.coding.mutate(mother, pick(&MUTATIONS, rng), rng)
+        } else {
+            judge.coding.cross(mother, father, rng)
         };
-        (0..depth).map(block).collect()
-    };
-    Arch { resolution, stages: mother.stages.iter().zip(&father.stages).map(&mut stage).collect() }
-}
-
-/// All nets that differ in one choice. A stage that grows repeats its last block.
-fn neighbours(space: &Space, arch: &Arch) -> Vec<Arch> {
-    let mut all = vec![];
-    let mut add = |change: &dyn Fn(&mut Arch)| {
-        let mut neighbour = arch.clone();
-        change(&mut neighbour);
-        all.push(neighbour);
-    };
-    for &resolution in &space.input.resolutions.0 {
-        add(&|arch| arch.resolution = resolution);
-    }
-    for (s, (stage, blocks)) in space.stages.0.iter().zip(&arch.stages).enumerate() {
-        for &depth in &stage.depth.0 {
-            add(&|arch| arch.stages[s].resize(depth.into(), blocks[blocks.len() - 1]));
-        }
-        for b in 0..blocks.len() {
-            for &kernel in &stage.kernel.0 {
-                add(&|arch| arch.stages[s][b].kernel = kernel);
-            }
-            for &expand in &stage.expand.0 {
-                add(&|arch| arch.stages[s][b].expand = expand);
-            }
+        let child = judge.repair(child, rng);
+        if judge.knows(&child) || children.contains(&child) {
+            attempts += 1;
+        } else {
+            children.push(child);
         }
     }
-    all
+    children
 }

@@ -26,6 +26,9 @@ pub struct Choice {
     pub arch: Arch,
     /// Predicted, as a share of 1.
     pub accuracy: f32,
+    /// Standard deviation of the measured accuracy around it; 0 where the predictor does not say.
+    #[serde(default)]
+    pub deviation: f32,
     /// Predicted; `None` without a latency table.
     pub latency: Option<Latency>,
     /// Of the arena.
@@ -55,7 +58,7 @@ pub struct Front {
     pub header: Header,
     /// What a tick is, where there is a latency table.
     pub unit: Option<String>,
-    /// The most accurate first. They need not fit the limits.
+    /// The most accurate first.
     pub nets: Vec<Net>,
 }
 
@@ -78,12 +81,12 @@ impl Found {
     /// # Panics
     /// If the best net has no cost, which [`super::search`] sees to.
     pub fn choice(&self, space: &Space, seed: u64, costs: &Costs, limits: &Limits) -> Choice {
-        let Net { arch, accuracy, cost } = self.best.clone();
+        let Net { arch, accuracy, deviation, cost } = self.best.clone();
         let Cost { latency, sram_bytes, flash_bytes, macs } = cost.expect("a net that fits has a cost");
         let unit = costs.unit().map(Into::into);
         let latency = latency.zip(unit).map(|(predicted, unit)| Latency { unit, predicted, limit: limits.latency });
         let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
-        Choice { header, arch, accuracy, latency, sram_bytes, flash_bytes, macs }
+        Choice { header, arch, accuracy, deviation, latency, sram_bytes, flash_bytes, macs }
     }
 
     /// The content of `front.json`.

@@ -6,7 +6,6 @@ use runtime::Layer;
 
 use super::*;
 use crate::predictor::{Dense, features};
-use crate::space::BlockArch;
 
 /// 2 resolutions, two stages of 4 + 16 nets and one of 6 + 36: 33,600 nets.
 fn toy() -> Space {
@@ -14,30 +13,8 @@ fn toy() -> Space {
 }
 
 fn all_nets(space: &Space) -> Vec<Arch> {
-    let mut archs: Vec<Arch> =
-        space.input.resolutions.0.iter().map(|&resolution| Arch { resolution, stages: vec![] }).collect();
-    for stage in &space.stages.0 {
-        let block = |&kernel: &u8| stage.expand.0.iter().map(move |&expand| BlockArch { kernel, expand });
-        let blocks: Vec<BlockArch> = stage.kernel.0.iter().flat_map(block).collect();
-        let longer = |stages: &Vec<Vec<BlockArch>>| -> Vec<Vec<BlockArch>> {
-            stages.iter().flat_map(|stage| blocks.iter().map(|block| [&stage[..], &[*block]].concat())).collect()
-        };
-        let mut of_depth = vec![vec![vec![]]];
-        for depth in 0..stage.max_depth() {
-            of_depth.push(longer(&of_depth[depth]));
-        }
-        let choices: Vec<_> = stage.depth.0.iter().flat_map(|&depth| &of_depth[usize::from(depth)]).collect();
-        archs = archs
-            .iter()
-            .flat_map(|arch| {
-                choices.iter().map(|&blocks| Arch {
-                    resolution: arch.resolution,
-                    stages: [&arch.stages[..], std::slice::from_ref(blocks)].concat(),
-                })
-            })
-            .collect();
-    }
-    archs
+    let coding = genes::Coding::new(space, &space.input.resolutions.0);
+    coding.all().map(|genes| coding.arch(&genes)).collect()
 }
 
 /// Accuracies that choices add to, and add to one another.
@@ -54,7 +31,13 @@ fn predictor(space: &Space, seed: u64) -> Predictor {
 /// A made-up board: latency is no function of the MACs alone.
 fn board(space: &Space, refuses: &dyn Fn(&Layer) -> bool) -> Costs {
     let ticks = |layer: &Layer| 1000 + layer.macs() as u32 * (3 + layer.parameters() as u32 % 5);
-    Costs::of_board(space, "instructions", 10_000, |layer| Some((!refuses(layer)).then(|| ticks(layer)))).unwrap()
+    Costs::of_board(space, ["made-up", "instructions"], 10_000, |layer| Some((!refuses(layer)).then(|| ticks(layer))))
+        .unwrap()
+}
+
+/// Even where all nets could be listed.
+fn evolution<'a>(space: &'a Space, predictor: &'a Predictor, costs: &'a Costs, limits: Limits) -> Problem<'a> {
+    Problem { method: Method::Evolution(Effort::default()), ..Problem::new(space, predictor, costs, limits) }
 }
 
 fn random_limits(costs: &[Cost], rng: &mut ChaCha8Rng) -> Limits {
@@ -89,7 +72,7 @@ fn the_best_of_all_nets_is_found() {
         }
         let fitting = all.iter().zip(&accuracies).filter(|(cost, _)| limits.excess(Some(cost)) <= 1.0);
         let best = fitting.map(|(_, accuracy)| *accuracy).max_by(f32::total_cmp);
-        match search(&space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(seed)) {
+        match search(&evolution(&space, &predictor, &costs, limits), seed) {
             Ok(found) => {
                 feasible += 1;
                 assert!(found.evaluated < archs.len() / 2, "it should not have to look at all nets");
@@ -114,7 +97,7 @@ fn a_seed_decides_everything_and_seeds_agree() {
     let space = Space::load("fashion").unwrap();
     let (predictor, costs) = (predictor(&space, 2), board(&space, &|_| false));
     let limits = Limits { latency: Some(25_000_000), sram: Some(40 << 10), flash: Some(120 << 10), macs: None };
-    let find = |seed| search(&space, &predictor, &costs, &limits, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    let find = |seed| search(&Problem::new(&space, &predictor, &costs, limits), seed).unwrap();
     let first = find(1);
     assert!(first == find(1));
     for seed in 2..4 {
@@ -129,7 +112,7 @@ fn the_smallest_net_is_found_in_limits_that_only_it_meets() {
     let costs = board(&space, &|_| false);
     let smallest = costs.of(&space.layers(&space.smallest())).unwrap();
     let limits = Limits { flash: Some(smallest.flash_bytes), macs: Some(smallest.macs), ..Limits::default() };
-    let found = search(&space, &predictor(&space, 4), &costs, &limits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let found = search(&Problem::new(&space, &predictor(&space, 4), &costs, limits), 0).unwrap();
     assert_eq!(found.best.arch, space.smallest());
 }
 
@@ -138,8 +121,8 @@ fn nets_with_a_refused_layer_are_not_found() {
     let space = toy();
     let of_7 = |layer: &Layer| matches!(layer, Layer::Block(block) if block.kernel == 7);
     let costs = board(&space, &of_7);
-    let find =
-        |costs| search(&space, &predictor(&space, 3), costs, &Limits::default(), &mut ChaCha8Rng::seed_from_u64(0));
+    let predictor = predictor(&space, 3);
+    let find = |costs| search(&evolution(&space, &predictor, costs, Limits::default()), 0);
     let found = find(&costs).unwrap();
     for net in found.front.iter().chain([&found.best]) {
         assert!(!space.layers(&net.arch).iter().any(of_7));
@@ -153,7 +136,7 @@ fn nets_with_a_refused_layer_are_not_found() {
 fn the_front_is_what_nothing_beats() {
     let space = toy();
     let costs = board(&space, &|_| false);
-    let found = search(&space, &predictor(&space, 1), &costs, &Limits::default(), &mut ChaCha8Rng::seed_from_u64(0));
+    let found = search(&evolution(&space, &predictor(&space, 1), &costs, Limits::default()), 0);
     let Found { best, front, .. } = found.unwrap();
     assert_eq!(front[0].accuracy, best.accuracy, "without limits the best leads the front");
     let beats = |a: &Net, b: &Net| {
@@ -176,7 +159,7 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     bytes.sort_unstable();
     let median = bytes[bytes.len() / 2];
     let limits = Limits { latency: Some(100_000), sram: Some(median), ..Limits::default() };
-    let error = search(&space, &predictor(&space, 1), &costs, &limits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap_err();
+    let error = search(&evolution(&space, &predictor(&space, 1), &costs, limits), 0).unwrap_err();
     let failure: &Infeasible = error.downcast_ref().unwrap();
     assert_eq!(failure.excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
     let Exclusion { limit, share } = failure.excluded[1];
@@ -190,5 +173,5 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
         "{said}"
     );
     let wider = Limits { latency: Some(latency), sram: Some(sram.max(median)), ..limits };
-    search(&space, &predictor(&space, 1), &costs, &wider, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    search(&evolution(&space, &predictor(&space, 1), &costs, wider), 0).unwrap();
 }

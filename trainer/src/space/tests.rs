@@ -184,3 +184,21 @@ fn a_space_written_as_toml_comes_back() {
         assert_eq!(Space::parse(&toml::to_string(&space).unwrap(), name).unwrap(), space, "{name}");
     }
 }
+
+/// The widths of the original's `ofa_mbv3_d234_e346_k357_w1.2`.
+#[test]
+fn a_wider_mobilenetv3_is_the_originals() {
+    let space = Space::load("mobilenetv3@1.2").unwrap();
+    let widths: Vec<u16> = space.stages.0.iter().map(|stage| stage.width.0).collect();
+    assert_eq!((space.stem.channels.0, &widths[..]), (24, &[24, 32, 48, 96, 136, 192][..]));
+    assert_eq!((space.head.channels.0, space.head.features.map(|features| features.0)), (1152, Some(1536)));
+    let plain = Space::load("mobilenetv3").unwrap();
+    assert_eq!(space.name, "mobilenetv3@1.2");
+    assert!(space.hash() != plain.hash() && plain.with_width(1.0).unwrap().hash() == plain.hash());
+    let seven = Space::load("mobilenetv3@1.2:7").unwrap();
+    assert_eq!((seven.classes.0, seven.stem.channels.0), (7, 24));
+    for bad in ["mobilenetv3@0", "mobilenetv3@nan", "mobilenetv3@wide", "mobilenetv3@1.2:1", "mobilenetv3@"] {
+        let refusal = format!("{:#}", Space::load(bad).unwrap_err());
+        assert!(refusal.starts_with(bad), "{refusal}");
+    }
+}

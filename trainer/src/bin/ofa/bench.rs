@@ -1,5 +1,7 @@
 //! `ofa bench`: what the kernels cost on a board.
 
+mod search;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +56,8 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Time the search: evaluations a second, on a predictor and a table of the original's form.
+    Search(search::Cmd),
     /// Time training steps of a space's largest net here: images per second.
     #[cfg(feature = "torch")]
     Train {
@@ -89,6 +93,7 @@ impl Cmd {
                 let speed = speed::speed(&problem, python.as_deref())?;
                 if json { serde_json::to_string_pretty(&speed)? } else { as_text(&speed) }
             }
+            What::Search(cmd) => cmd.text()?,
             What::Net { model, board, seed, json } => net(&model, &Board::load(&board)?, seed, json)?,
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)

@@ -15,7 +15,6 @@ mod evaluate;
 mod extract;
 mod lab;
 mod measure;
-#[cfg(feature = "torch")]
 mod predictor;
 mod report;
 mod probe;
@@ -25,6 +24,7 @@ mod shell;
 mod space;
 #[cfg(feature = "torch")]
 mod study;
+mod table;
 #[cfg(feature = "torch")]
 mod torch;
 #[cfg(feature = "torch")]
@@ -45,12 +45,12 @@ enum Command {
     Train(train::Cmd),
     #[cfg(feature = "torch")]
     Evaluate(evaluate::Cmd),
-    #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
     Measure(measure::Cmd),
     Lab(lab::Cmd),
     #[command(hide = true)]
     Probe(probe::Cmd),
+    Table(table::Cmd),
     Search(search::Cmd),
     #[cfg(feature = "torch")]
     Extract(extract::Cmd),
@@ -74,11 +74,11 @@ fn main() -> ExitCode {
         Command::Train(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Evaluate(cmd) => cmd.run(),
-        #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
         Command::Lab(cmd) => cmd.run(),
         Command::Probe(cmd) => cmd.run(),
+        Command::Table(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Extract(cmd) => cmd.run(),

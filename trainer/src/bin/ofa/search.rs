@@ -3,13 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use trainer::files;
 use trainer::predictor::Predictor;
-use trainer::search::{Choice, Costs, Infeasible, Limits, search};
+use trainer::search::{Choice, Costs, Infeasible, Limits, Problem, search};
 use trainer::space::Space;
 use trainer::table::LatencyTable;
 
@@ -21,6 +19,9 @@ pub struct Cmd {
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "fashion")]
     space: String,
+    /// What its widths are multiplied by: 1.2 for the original's tables and predictor.
+    #[arg(long, default_value_t = 1.0)]
+    width: f64,
     /// From `ofa predictor`.
     #[arg(long, default_value = "predictor.onnx")]
     predictor: PathBuf,
@@ -44,15 +45,15 @@ pub struct Cmd {
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
-        let space = Space::load(&self.space)?;
+        let space = named_space(&self.space, self.width)?;
         let table = self.table.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
         let unit = table.as_ref().map(|table| table.provenance.unit.as_str());
         let limits = Limits::parse(self.limits.iter().map(String::as_str), unit)?;
         let predictor = Predictor::load(&self.predictor, &space)?;
         let costs = table.as_ref().map_or(Ok(Costs::without_board()), |table| Costs::from_table(&space, table))?;
         files::check_writable(&self.out.join("arch.json"))?;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let found = search(&space, &predictor, &costs, &limits, &mut rng).inspect_err(|error| self.explain(error))?;
+        let problem = Problem::new(&space, &predictor, &costs, limits);
+        let found = search(&problem, self.seed).inspect_err(|error| self.explain(error))?;
         let choice = found.choice(&space, self.seed, &costs, &limits);
         files::write_json(&self.out.join("front.json"), &found.front(&space, self.seed, &costs))?;
         files::write_json(&self.out.join("arch.json"), &choice)?;
@@ -79,6 +80,15 @@ impl Cmd {
             let _ = writeln!(std::io::stdout(), "{:#}", serde_json::json!(infeasible));
         }
     }
+}
+
+/// The space of that name, its widths multiplied.
+///
+/// # Errors
+/// One line, if there is no such space or the width is out of range.
+pub fn named_space(name: &str, width: f64) -> Result<Space> {
+    let space = Space::load(name)?;
+    if width == 1.0 { Ok(space) } else { space.with_width(width).with_context(|| format!("--width {width}")) }
 }
 
 fn as_text(choice: &Choice) -> String {

@@ -1,0 +1,24 @@
+//! What users of the original once-for-all code have: its latency tables and its accuracy predictor, as files of ours.
+//!
+//! ```text
+//!  160_lookup_table.yaml … ─▶ read_table ─▶ latency table ─┐
+//!                                                          ├─▶ search
+//!  acc_predictor.pth ─▶ read_predictor ─▶ predictor.onnx ──┘
+//! ```
+//!
+//! Both are for MobileNetV3's space of width 1.2 (Cai et al. 2020, section 4.1, and the tutorial of the paper's
+//! published code).
+
+mod archive;
+mod features;
+mod pickle;
+mod predictor;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use features::{FEATURES, layers_for, resolutions};
+pub use predictor::read_predictor;
+pub use table::{Imported, read_table};
