@@ -21,6 +21,7 @@ mod search;
 mod space;
 #[cfg(feature = "torch")]
 mod study;
+mod table;
 #[cfg(feature = "torch")]
 mod torch;
 #[cfg(feature = "torch")]
@@ -51,6 +52,7 @@ enum Command {
     Run(run::Cmd),
     #[cfg(feature = "torch")]
     Study(study::Cmd),
+    Table(table::Cmd),
     Bench(bench::Cmd),
     #[cfg(feature = "torch")]
     Demo(demo::Cmd),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Run(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Study(cmd) => cmd.run(),
+        Command::Table(cmd) => cmd.run(),
         Command::Bench(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Demo(cmd) => cmd.run(),
@@ -97,5 +100,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(if error.is::<Infeasible>() || error.is::<compile::Misses>() { 1 } else { 2 })
+    let no = error.is::<Infeasible>() || error.is::<compile::Misses>() || error.is::<table::Suspicious>();
+    ExitCode::from(if no { 1 } else { 2 })
 }
