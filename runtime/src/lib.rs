@@ -45,6 +45,7 @@ mod stream;
 mod tests;
 mod weights;
 mod whole;
+mod work;
 
 pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape, TABLE_TAPS};
 pub use memory::{Arena, bytes};

@@ -190,6 +190,7 @@ pub fn net(board: &Board, model: &Compiled, seed: u64, done: &(dyn Fn() + Sync))
 fn row(board: &Board, Entry { outcome, layer, .. }: &Entry) -> Map<String, Value> {
     match outcome {
         Outcome::Measured { ticks, .. } => measured(layer, *ticks, &board.unit, true),
+        Outcome::Predicted { ticks, .. } => measured(layer, *ticks, &board.unit, false),
         Outcome::Refused(cause) => fields(json!({ "unsupported": cause })),
     }
 }

@@ -20,6 +20,7 @@ pub mod dataset;
 #[cfg(feature = "torch")]
 pub mod demo;
 pub mod device;
+pub mod estimate;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 pub mod files;
@@ -36,6 +37,7 @@ pub mod metrics;
 pub mod model;
 pub mod onnx;
 pub mod original;
+mod panel;
 pub mod predictor;
 pub mod progress;
 pub mod quantise;

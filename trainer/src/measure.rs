@@ -98,9 +98,20 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// What the probe has room for.
+    ///
+    /// # Errors
+    /// If the board does not answer.
+    pub fn capacity(&self) -> Result<Capacity> {
+        Ok(self.device()?.link.hello()?.1)
+    }
+
+    fn device(&self) -> Result<Device> {
+        Device::connect(&*self.port, &self.board.name).map_err(|error| named(self.board, error))
+    }
+
     fn said(&self) -> Result<Said> {
-        let device = Device::connect(&*self.port, &self.board.name);
-        let mut device = device.map_err(|error| named(self.board, error))?;
+        let mut device = self.device()?;
         let (facts, _) = device.link.hello()?;
         let probe = self.probe.as_ref().map_or(facts.firmware, |probe| &probe.sha256);
         Ok(Said { core: facts.core.into(), sources: facts.firmware.into(), probe: probe.into() })

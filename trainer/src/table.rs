@@ -1,17 +1,30 @@
 //! Latency tables: what each layer costs on one board, in JSON that a person can read and diff.
 
+mod check;
+mod compare;
+mod merge;
+mod plot;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use runtime::Layer;
 use serde::{Deserialize, Serialize};
 
+use crate::estimate::Estimate;
 use crate::files::{self, Header};
 use crate::model;
 use crate::space::Space;
 
+pub use check::{Finding, can_tell, check};
+pub use compare::{Change, Comparison, Predicted, Side};
+pub use merge::merge;
+
 /// Format name of a latency table.
 pub const FORMAT: &str = "ofa-latency-table";
+
+/// The `runtime` of a table that was imported: its figures are of another runtime, which has no version here.
+pub const FOREIGN_RUNTIME: &str = "none";
 
 /// Ticks of every layer of a space on one board.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -124,8 +137,39 @@ pub enum Outcome {
         /// output or of its spread.
         checksum: String,
     },
+    /// The board was not asked: told from what it measured (see [`crate::estimate`]).
+    Predicted {
+        /// What it should take.
+        ticks: u32,
+        /// The lower end of an interval that holds for 19 of 20 layers like those that were measured.
+        low: u32,
+        /// Its upper end.
+        high: u32,
+    },
     /// The board did not run it, for this cause.
     Refused(String),
+}
+
+impl Provenance {
+    /// So many ticks in milliseconds; `None` where the unit is none of time.
+    pub fn milliseconds(&self, ticks: u64) -> Option<f64> {
+        match &*self.unit {
+            "cycles" => Some(ticks as f64 * 1e3 / f64::from(self.clock_hz)),
+            "nanoseconds" | "ns" => Some(ticks as f64 / 1e6),
+            _ => None,
+        }
+    }
+}
+
+/// Of what kind a layer is, for people.
+pub fn kind(layer: &Layer) -> &'static str {
+    match layer {
+        Layer::Conv(_) => "conv",
+        Layer::Block(_) => "block",
+        Layer::Depthwise(_) => "depthwise",
+        Layer::Pool(_) => "pool",
+        Layer::Linear(_) => "linear",
+    }
 }
 
 impl Entry {
@@ -150,10 +194,15 @@ impl Entry {
         Self { text: layer.to_string(), outcome: Outcome::Refused(cause.to_string()), layer }
     }
 
-    /// Its ticks, if it was measured.
+    /// A layer that was not measured.
+    pub fn predicted(layer: Layer, Estimate { ticks, low, high }: Estimate) -> Self {
+        Self { text: layer.to_string(), outcome: Outcome::Predicted { ticks, low, high }, layer }
+    }
+
+    /// Its ticks, measured or predicted.
     pub fn ticks(&self) -> Option<u32> {
         match self.outcome {
-            Outcome::Measured { ticks, .. } => Some(ticks),
+            Outcome::Measured { ticks, .. } | Outcome::Predicted { ticks, .. } => Some(ticks),
             Outcome::Refused(_) => None,
         }
     }
@@ -176,16 +225,37 @@ impl LatencyTable {
                 anyhow!("the latency table of {board} lacks {layer}; run: {command}")
             })?;
             match &entry.outcome {
-                Outcome::Measured { ticks, .. } => Ok(u64::from(*ticks)),
+                Outcome::Measured { ticks, .. } | Outcome::Predicted { ticks, .. } => Ok(u64::from(*ticks)),
                 Outcome::Refused(cause) => bail!("{} refuses {layer}: {cause}", self.provenance.board),
             }
         };
         layers.iter().map(ticks).sum()
     }
 
+    /// The layers that the board ran, with their ticks.
+    pub fn measured(&self) -> Vec<(Layer, u32)> {
+        let ticks = |entry: &Entry| match entry.outcome {
+            Outcome::Measured { ticks, .. } => Some((entry.layer, ticks)),
+            Outcome::Predicted { .. } | Outcome::Refused(_) => None,
+        };
+        self.layers.iter().filter_map(ticks).collect()
+    }
+
     /// Flash of a firmware that runs these layers; `None` where the table has no cost of one.
     pub fn flash_bytes(&self, layers: &[Layer]) -> Option<usize> {
         self.firmware.map(|cost| cost.code_bytes + model::flash_bytes(layers))
+    }
+
+    /// Reads a table of whatever space.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub fn open(path: &Path) -> Result<Self> {
+        let command = "ofa measure";
+        let table: Self = files::read_json(path, command)?;
+        table.header.expect(path, FORMAT, &table.header.space, command)?;
+        table.check().with_context(|| format!("{} is damaged; run: {}", path.display(), table.provenance.command))?;
+        Ok(table)
     }
 
     /// Reads a table that was made for `space`.
@@ -207,7 +277,7 @@ impl LatencyTable {
         let Provenance { runtime, .. } = &table.provenance;
         let here = latency_probe::VERSION;
         ensure!(
-            runtime == here,
+            runtime == here || runtime == FOREIGN_RUNTIME,
             "{} was measured with version {runtime} of the runtime, this is {here}; run: {command}",
             path.display()
         );
@@ -235,6 +305,9 @@ impl LatencyTable {
             layer.check().with_context(|| format!("no layer: {text}"))?;
             ensure!(layer.to_string() == *text, "{text} is {layer} to the program");
             ensure!(entry.ticks() != Some(0), "{layer} takes no ticks");
+            if let Outcome::Predicted { ticks, low, high } = entry.outcome {
+                ensure!((low..=high).contains(&ticks), "{layer} is predicted outside its interval");
+            }
         }
         for pair in self.layers.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
@@ -270,19 +343,19 @@ pub fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use runtime::{Activation, Linear, Pool, Shape};
 
-    fn linear(outputs: u16) -> Layer {
+    pub(crate) fn linear(outputs: u16) -> Layer {
         Layer::Linear(Linear { inputs: 8, outputs, activation: Activation::None })
     }
 
-    fn space() -> Space {
+    pub(crate) fn space() -> Space {
         Space::load("fashion").unwrap()
     }
 
-    fn table(layers: Vec<Entry>) -> LatencyTable {
+    pub(crate) fn table(layers: Vec<Entry>) -> LatencyTable {
         LatencyTable {
             header: Header::new(FORMAT, &space().hash(), 3),
             provenance: Provenance {

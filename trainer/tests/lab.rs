@@ -360,8 +360,8 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
         thread::sleep(Duration::from_millis(20));
     }
     let machine = |id: &u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let victims = marked(&mark, "qemu").into_iter();
-    let victim = victims.filter(|id| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes())).next();
+    let mut victims = marked(&mark, "qemu").into_iter();
+    let victim = victims.find(|id| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes()));
     let victim = victim.expect("a board of the kind is at work");
     assert!(Command::new("kill").args(["-s", "KILL", &victim.to_string()]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::yaml::{self, Figure};
 use crate::files::Header;
 use crate::space::{Resolutions, Space};
-use crate::table::{Entry, FORMAT, LatencyTable, Outcome, Provenance};
+use crate::table::{Entry, FOREIGN_RUNTIME, FORMAT, LatencyTable, Outcome, Provenance};
 
 /// A table, and what became of the files.
 #[derive(Clone, PartialEq, Debug)]
@@ -74,10 +74,11 @@ pub fn read_table(texts: &[(String, String)], space: &Space, board: &str, comman
             link: "none: imported from a table of the original once-for-all".into(),
             probe: "none".into(),
             sources: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-            runtime: "none".into(),
+            runtime: FOREIGN_RUNTIME.into(),
             ofa: env!("CARGO_PKG_VERSION").into(),
             date: OffsetDateTime::now_utc().date().to_string(),
         },
+        sentinel: None,
         firmware: None,
         layers: layers.into_iter().map(|(layer, figure)| entry(layer, figure)).collect::<Result<_>>()?,
     };
@@ -88,7 +89,7 @@ fn entry(layer: Layer, figure: Figure) -> Result<Entry> {
     let ticks = (figure.mean * 1e6).round();
     ensure!((1.0..=f64::from(u32::MAX)).contains(&ticks), "{layer} takes {} ms", figure.mean);
     let runs = figure.count.min(255.0) as u8;
-    let outcome = Outcome::Measured { ticks: ticks as u32, mad: 0, runs, checksum: String::new() };
+    let outcome = Outcome::Measured { ticks: ticks as u32, mad: 0, runs, outliers: vec![], checksum: String::new() };
     Ok(Entry { text: layer.to_string(), outcome, layer })
 }
 

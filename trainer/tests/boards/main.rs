@@ -300,7 +300,7 @@ fn layers_that_the_board_cannot_run_are_refused_with_their_cause() {
         assert_eq!(table.ticks(layer), None);
         match &entry.outcome {
             Outcome::Refused(cause) => cause.clone(),
-            Outcome::Measured { .. } => panic!("{entry:?}"),
+            Outcome::Measured { .. } | Outcome::Predicted { .. } => panic!("{entry:?}"),
         }
     };
     assert_eq!(

@@ -16,8 +16,8 @@ mod extract;
 mod lab;
 mod measure;
 mod predictor;
-mod report;
 mod probe;
+mod report;
 mod run;
 mod search;
 mod shell;
@@ -113,5 +113,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(if error.is::<Infeasible>() || error.is::<compile::Misses>() { 1 } else { 2 })
+    let no = error.is::<Infeasible>() || error.is::<compile::Misses>() || error.is::<table::Suspicious>();
+    ExitCode::from(if no { 1 } else { 2 })
 }

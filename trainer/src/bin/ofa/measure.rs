@@ -7,14 +7,16 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use runtime::Layer;
+use serde_json::json;
 use trainer::board::Board;
 use trainer::device::describe_link;
+use trainer::estimate::{self, HeldOut, Prior};
 use trainer::files;
 use trainer::measure::selftest::selftest;
 use trainer::measure::validate::{Validation, draw, validate};
 use trainer::measure::{Bench, Settings, measure_into, measure_missing};
 use trainer::space::Space;
-use trainer::table::{DRIFT_PERCENT, LatencyTable, Outcome};
+use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome};
 
 use trainer::progress::with_progress;
 
@@ -57,8 +59,15 @@ pub struct Cmd {
     /// See whether the board and its probe are fit to measure.
     #[arg(long, conflicts_with = "validate")]
     selftest: bool,
-    /// JSON instead of text, with --validate.
-    #[arg(long, requires = "validate")]
+    /// Measure only so many layers, those that tell the most, and predict the others from them.
+    #[arg(long, conflicts_with = "validate", value_parser = clap::value_parser!(u32).range(estimate::FEWEST as i64..))]
+    budget: Option<u32>,
+    /// With --budget: another board's table of the same space, from which this board differs by what each kind of work
+    /// costs.
+    #[arg(long, value_name = "TABLE", requires = "budget")]
+    transfer_from: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "selftest")]
     json: bool,
 }
 
@@ -87,15 +96,55 @@ impl Cmd {
         };
         ensure!(!layers.is_empty(), "there are no layers to measure");
         files::check_writable(&out)?;
+        let other = self.transfer_from.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
+        let prior = other.as_ref().map_or(Prior::Macs, Prior::Table);
         let start = Instant::now();
         let bench = bench()?;
-        let measure = |done: &(dyn Fn() + Sync)| measure_into(&out, &bench, &space, &layers, settings, done);
-        let table = with_progress("measure", distinct(&layers), measure)?;
-        let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{}", summary(&table, start.elapsed().as_secs_f64()))?;
+        let measured = match self.budget {
+            Some(budget) => chosen(&bench, &layers, budget as usize, prior, self.seed)?,
+            None => layers.clone(),
+        };
+        let measure = |done: &(dyn Fn() + Sync)| measure_into(&out, &bench, &space, &measured, settings, done);
+        let mut table = with_progress("measure", distinct(&measured), measure)?;
+        let mut held_out = None;
+        if let Some(budget) = self.budget {
+            held_out = Some(estimate::complete(&mut table, &layers, prior)?);
+            table.provenance.command += &format!(" --budget {budget}");
+            if let Some(path) = &self.transfer_from {
+                table.provenance.command += &format!(" --transfer-from {}", path.display());
+            }
+            table.save(&out)?;
+        }
         warn_of_drift(&table);
+        let mut stdout = std::io::stdout().lock();
+        if self.json {
+            return Ok(writeln!(stdout, "{:#}", as_json(&table, held_out, &out))?);
+        }
+        writeln!(stdout, "{}", summary(&table, held_out, other.is_some(), start.elapsed().as_secs_f64()))?;
         Ok(writeln!(stdout, "{}", out.display())?)
     }
+}
+
+/// The layers to measure: those that the budget buys, and all that the board refuses, which cost nothing.
+fn chosen(bench: &Bench<'_>, layers: &[Layer], budget: usize, prior: Prior<'_>, seed: u64) -> Result<Vec<Layer>> {
+    let (runnable, refused) = estimate::runnable(&bench.capacity()?, layers);
+    // Layers that the other board refused cannot be told from its table.
+    let (known, unknown): (Vec<_>, Vec<_>) = runnable.into_iter().partition(|layer| prior.knows(layer));
+    Ok([estimate::choose(&known, budget, seed), unknown, refused].concat())
+}
+
+fn as_json(table: &LatencyTable, held_out: Option<HeldOut>, out: &Path) -> serde_json::Value {
+    let count = |kind: fn(&Outcome) -> bool| table.layers.iter().filter(|entry| kind(&entry.outcome)).count();
+    json!({
+        "board": table.provenance.board,
+        "unit": table.provenance.unit,
+        "measured": count(|outcome| matches!(outcome, Outcome::Measured { .. })),
+        "predicted": count(|outcome| matches!(outcome, Outcome::Predicted { .. })),
+        "refused": count(|outcome| matches!(outcome, Outcome::Refused(_))),
+        "ticks": table.layers.iter().filter_map(Entry::ticks).map(u64::from).sum::<u64>(),
+        "held_out": held_out,
+        "table": out,
+    })
 }
 
 fn distinct(layers: &[Layer]) -> usize {
@@ -152,9 +201,9 @@ fn warn_of_drift(table: &LatencyTable) {
     }
 }
 
-fn summary(table: &LatencyTable, seconds: f64) -> String {
-    let (measured, refused): (Vec<_>, Vec<_>) = table.layers.iter().partition(|entry| entry.ticks().is_some());
-    let ticks: u64 = measured.iter().filter_map(|entry| entry.ticks()).map(u64::from).sum();
+fn summary(table: &LatencyTable, held_out: Option<HeldOut>, transfer: bool, seconds: f64) -> String {
+    let measured = table.measured();
+    let ticks: u64 = measured.iter().map(|(_, ticks)| u64::from(*ticks)).sum();
     let unit = &table.provenance.unit;
     let mut lines = vec![format!(
         "{}: {} layers, {ticks} {unit} in all, {} checksums equal this host's, {seconds:.1} s",
@@ -162,11 +211,25 @@ fn summary(table: &LatencyTable, seconds: f64) -> String {
         measured.len(),
         measured.len()
     )];
-    let mut causes: Vec<_> = refused
+    if let Some(held_out) = held_out {
+        let predicted = |entry: &&Entry| matches!(entry.outcome, Outcome::Predicted { .. });
+        let HeldOut { layers, median_error, error_of_nine_in_ten, largest_error, transferred } = held_out;
+        let [median, nine, largest] = [median_error, error_of_nine_in_ten, largest_error].map(|error| 100.0 * error);
+        lines.push(format!(
+            "{} layers predicted; of {layers} layers, each predicted from the others: median error {median:.1} %, \
+             9 of 10 within {nine:.1} %, largest {largest:.1} %",
+            table.layers.iter().filter(predicted).count()
+        ));
+        if transfer && !transferred {
+            lines.push("the other board's table is no help: these layers alone foretell better".into());
+        }
+    }
+    let mut causes: Vec<_> = table
+        .layers
         .iter()
         .filter_map(|entry| match &entry.outcome {
             Outcome::Refused(cause) => Some(cause.as_str()),
-            Outcome::Measured { .. } => None,
+            Outcome::Measured { .. } | Outcome::Predicted { .. } => None,
         })
         .collect();
     causes.sort_unstable();
@@ -178,9 +241,7 @@ fn summary(table: &LatencyTable, seconds: f64) -> String {
             "a firmware takes {} bytes of flash and {} bytes of SRAM beside its net",
             cost.code_bytes, cost.static_bytes
         ),
-        None => {
-            "what a firmware takes beside its net is left out: there is none, or none for the space's smallest".into()
-        }
+        None => "what a firmware takes beside its net is left out: the runtime cannot run the space's smallest".into(),
     });
     lines.join("\n")
 }

@@ -1,0 +1,161 @@
+//! `ofa table show`: a table for people.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use trainer::table::{Entry, LatencyTable, Outcome, kind};
+
+/// Print a table: each kind of layer, then each layer.
+#[derive(Args)]
+pub struct Cmd {
+    /// What `ofa measure` wrote.
+    table: PathBuf,
+    /// The layers' order.
+    #[arg(long, value_enum, default_value_t = Sort::Layer)]
+    sort: Sort,
+    /// Print so many layers, the first of that order.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// As in the table: by kind and size.
+    Layer,
+    /// The most first.
+    Ticks,
+    /// The most ticks of a multiply-accumulate first.
+    PerMac,
+}
+
+impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let table = LatencyTable::open(&self.table)?;
+        let mut layers: Vec<&Entry> = table.layers.iter().collect();
+        match self.sort {
+            Sort::Layer => {}
+            Sort::Ticks => layers.sort_by_key(|entry| std::cmp::Reverse(entry.ticks())),
+            Sort::PerMac => layers.sort_by(|a, b| per_mac(b).total_cmp(&per_mac(a))),
+        }
+        layers.truncate(self.limit.unwrap_or(usize::MAX));
+        let text = if self.json { format!("{:#}", as_json(&table, &layers)) } else { as_text(&table, &layers) };
+        Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    }
+}
+
+/// 0 where there are no ticks, or nothing is multiplied.
+fn per_mac(entry: &Entry) -> f64 {
+    match (entry.ticks(), entry.layer.macs()) {
+        (Some(ticks), macs @ 1..) => f64::from(ticks) / macs as f64,
+        _ => 0.0,
+    }
+}
+
+/// The layers of one kind together.
+#[derive(Default)]
+struct Kind {
+    measured: usize,
+    predicted: usize,
+    refused: usize,
+    ticks: u64,
+    macs: u64,
+}
+
+fn kinds(table: &LatencyTable) -> BTreeMap<&'static str, Kind> {
+    let mut kinds: BTreeMap<_, Kind> = BTreeMap::new();
+    for entry in &table.layers {
+        let of = kinds.entry(kind(&entry.layer)).or_default();
+        match entry.outcome {
+            Outcome::Measured { .. } => of.measured += 1,
+            Outcome::Predicted { .. } => of.predicted += 1,
+            Outcome::Refused(_) => of.refused += 1,
+        }
+        if let Some(ticks) = entry.ticks() {
+            of.ticks += u64::from(ticks);
+            of.macs += entry.layer.macs();
+        }
+    }
+    kinds
+}
+
+fn as_json(table: &LatencyTable, layers: &[&Entry]) -> Value {
+    let kinds = kinds(table).into_iter().map(|(name, kind)| {
+        let Kind { measured, predicted, refused, ticks, macs } = kind;
+        let per_mac = (macs > 0).then(|| ticks as f64 / macs as f64);
+        let fields = json!({
+            "measured": measured,
+            "predicted": predicted,
+            "refused": refused,
+            "ticks": ticks,
+            "macs": macs,
+            "ticks_per_mac": per_mac,
+        });
+        (name.to_string(), fields)
+    });
+    let layer = |entry: &&Entry| {
+        let ticks = entry.ticks();
+        json!({
+            "layer": entry.text,
+            "kind": kind(&entry.layer),
+            "macs": entry.layer.macs(),
+            "outcome": entry.outcome,
+            "ticks_per_mac": Some(per_mac(entry)).filter(|rate| *rate > 0.0),
+            "milliseconds": ticks.and_then(|ticks| table.provenance.milliseconds(ticks.into())),
+        })
+    };
+    json!({
+        "header": table.header,
+        "provenance": table.provenance,
+        "firmware": table.firmware,
+        "kinds": kinds.collect::<serde_json::Map<_, _>>(),
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(table: &LatencyTable, layers: &[&Entry]) -> String {
+    let from = &table.provenance;
+    let mut lines = vec![
+        format!("{}, {} at {} MHz, in {}", from.board, from.core, f64::from(from.clock_hz) / 1e6, from.unit),
+        format!("runtime {}, {}, space {}, by: {}", from.runtime, from.date, table.header.space, from.command),
+        String::new(),
+        format!(
+            "{:10} {:>8} {:>9} {:>7} {:>13} {:>8}",
+            "kind", "measured", "predicted", "refused", from.unit, "per MAC"
+        ),
+    ];
+    for (name, Kind { measured, predicted, refused, ticks, macs }) in kinds(table) {
+        let rate = if macs == 0 { "-".into() } else { format!("{:.3}", ticks as f64 / macs as f64) };
+        lines.push(format!("{name:10} {measured:8} {predicted:9} {refused:7} {ticks:13} {rate:>8}"));
+    }
+    lines.push(String::new());
+    let in_time = from.milliseconds(1).is_some();
+    let time = |text: String| if in_time { format!(" {text:>10}") } else { String::new() };
+    lines.push(format!("{:>13} {:>9}{} {:>8}  layer", from.unit, "+-", time("ms".into()), "per MAC"));
+    for entry in layers {
+        let rate = match per_mac(entry) {
+            0.0 => "-".into(),
+            rate => format!("{rate:.3}"),
+        };
+        let milliseconds = |ticks: u32| time(format!("{:.3}", from.milliseconds(ticks.into()).unwrap_or_default()));
+        lines.push(match &entry.outcome {
+            Outcome::Measured { ticks, mad, .. } => {
+                format!("{ticks:13} {mad:>9}{} {rate:>8}  {}", milliseconds(*ticks), entry.text)
+            }
+            Outcome::Predicted { ticks, low, high } => {
+                let half = (high - low) / 2;
+                format!("{ticks:13} {half:>9}{} {rate:>8}  {} (predicted)", milliseconds(*ticks), entry.text)
+            }
+            Outcome::Refused(cause) => {
+                format!("{:>13} {:>9}{} {:>8}  {}: {cause}", "-", "-", time("-".into()), "-", entry.text)
+            }
+        });
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,111 @@
+//! What is suspicious about a table.
+
+use std::collections::HashMap;
+
+use runtime::Layer;
+use serde::Serialize;
+
+use super::{LatencyTable, Outcome};
+use crate::estimate::{Estimator, FEWEST, Prior};
+
+/// Spread above which a median says little, as a share of it.
+const NOISY: f64 = 0.05;
+
+/// Something that a lab should look at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// The layer for people.
+    pub layer: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What is suspicious, in the order of the layers. `wanted` are the layers that the table should have.
+pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
+    let mut findings: Vec<(Layer, String)> = Vec::new();
+    for layer in wanted.into_iter().flatten().filter(|layer| table.entry(layer).is_none()) {
+        findings.push((*layer, "is missing".into()));
+    }
+    let mut seen: HashMap<(&str, usize), &str> = HashMap::new();
+    for entry in &table.layers {
+        let Outcome::Measured { ticks, mad, checksum, .. } = &entry.outcome else { continue };
+        if checksum.len() != 8 || u32::from_str_radix(checksum, 16).is_err() {
+            findings.push((entry.layer, format!("its checksum is no eight hexadecimal digits: {checksum}")));
+        } else if let Some(other) = seen.insert((checksum, entry.layer.output().len()), &entry.text) {
+            findings.push((entry.layer, format!("its output is that of {other}")));
+        }
+        let spread = f64::from(*mad) / f64::from(*ticks);
+        if spread > NOISY {
+            findings.push((entry.layer, format!("its runs spread by {:.1} %", 100.0 * spread)));
+        }
+    }
+    let measured = table.measured();
+    let layers: Vec<_> = measured.iter().map(|(layer, _)| *layer).collect();
+    if let Ok(estimator) = Estimator::fit(&layers, &measured, Prior::Macs) {
+        for (i, foretold) in estimator.implausible() {
+            let (layer, ticks) = measured[i];
+            findings.push((layer, format!("it takes {ticks} ticks, where the others foretell {foretold}")));
+        }
+    }
+    findings.sort_by_key(|(layer, _)| *layer);
+    findings.into_iter().map(|(layer, what)| Finding { layer: layer.to_string(), what }).collect()
+}
+
+/// Whether the table has layers enough for [`check()`] to tell which of them are implausible.
+pub fn can_tell(table: &LatencyTable) -> bool {
+    table.measured().len() >= FEWEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Entry;
+    use super::super::tests::{linear, table};
+    use super::*;
+
+    fn found(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<(String, String)> {
+        check(table, wanted).into_iter().map(|finding| (finding.layer, finding.what)).collect()
+    }
+
+    #[test]
+    fn holes_noise_and_strange_checksums_are_found() {
+        let mut table = table(vec![
+            Entry::measured(linear(3), &[100, 110, 120], 1),
+            Entry::measured(linear(4), &[100], 1),
+            Entry::measured(linear(5), &[100], 7),
+        ]);
+        let Outcome::Measured { checksum, .. } = &mut table.layers[2].outcome else { unreachable!() };
+        *checksum = "soon".into();
+        let finding = |layer: u16, what: &str| (linear(layer).to_string(), what.to_string());
+        assert_eq!(
+            found(&table, Some(&[linear(3), linear(9)])),
+            [
+                finding(3, "its runs spread by 9.1 %"),
+                finding(5, "its checksum is no eight hexadecimal digits: soon"),
+                finding(9, "is missing"),
+            ]
+        );
+        assert!(!can_tell(&table));
+    }
+
+    #[test]
+    fn the_same_output_of_two_layers_is_strange() {
+        let entry = |ticks| Entry::measured(linear(6), &[ticks], 1);
+        let other = Layer::Linear(runtime::Linear { inputs: 9, outputs: 6, activation: runtime::Activation::None });
+        let table = table(vec![entry(5), Entry::measured(other, &[6], 1)]);
+        assert_eq!(found(&table, None), [(other.to_string(), format!("its output is that of {}", linear(6)))]);
+    }
+
+    #[test]
+    fn ticks_that_the_others_do_not_explain_are_found() {
+        let ticks = |outputs: u16| 500 + 30 * u32::from(outputs);
+        let entries = |wrong: u16| {
+            let ticks = |outputs| if outputs == wrong { 3 * ticks(outputs) } else { ticks(outputs) };
+            (10..60).map(|outputs| Entry::measured(linear(outputs), &[ticks(outputs)], outputs.into())).collect()
+        };
+        assert_eq!(found(&table(entries(0)), None), []);
+        let found = found(&table(entries(33)), None);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, linear(33).to_string());
+        assert!(found[0].1.starts_with("it takes 4470 ticks, where the others foretell 14"), "{found:?}");
+    }
+}

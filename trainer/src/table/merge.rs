@@ -1,0 +1,120 @@
+//! One table from several of the same board.
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Entry, LatencyTable, Outcome};
+
+/// All layers of the tables. Of a layer that several have, a measurement is taken before a prediction, and of two
+/// measurements that of more runs.
+///
+/// # Errors
+/// Says what the tables differ in that must not mix, or of which layer they say what cannot both be.
+pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
+    let Some((first, others)) = tables.split_first() else { bail!("there is no table to merge") };
+    let mut merged = first.clone();
+    for other in others {
+        check(first, other)?;
+        for entry in &other.layers {
+            match merged.layers.binary_search_by_key(&entry.layer, |entry| entry.layer) {
+                Ok(i) => merged.layers[i] = better(&merged.layers[i], entry)?.clone(),
+                Err(i) => merged.layers.insert(i, entry.clone()),
+            }
+        }
+        let (own, new) = (&mut merged.provenance, &other.provenance);
+        if !own.command.split(" && ").any(|command| command == new.command) {
+            own.command += &format!(" && {}", new.command);
+        }
+        own.date = own.date.clone().max(new.date.clone());
+        merged.firmware = merged.firmware.or(other.firmware);
+    }
+    Ok(merged)
+}
+
+fn check(first: &LatencyTable, other: &LatencyTable) -> Result<()> {
+    let (a, b) = (&first.provenance, &other.provenance);
+    let clocks = [a, b].map(|provenance| provenance.clock_hz.to_string());
+    let seeds = [first, other].map(|table| table.header.seed.to_string());
+    for (what, a, b) in [
+        ("board", &a.board, &b.board),
+        ("unit", &a.unit, &b.unit),
+        ("runtime", &a.runtime, &b.runtime),
+        ("core", &a.core, &b.core),
+        ("clock in Hz", &clocks[0], &clocks[1]),
+        ("space", &first.header.space, &other.header.space),
+        ("seed", &seeds[0], &seeds[1]),
+    ] {
+        ensure!(a == b, "tables of different {what} do not mix: {a} and {b}; measure both alike");
+    }
+    Ok(())
+}
+
+fn better<'e>(own: &'e Entry, new: &'e Entry) -> Result<&'e Entry> {
+    Ok(match (&own.outcome, &new.outcome) {
+        (
+            Outcome::Measured { runs, checksum, .. },
+            Outcome::Measured { runs: new_runs, checksum: new_checksum, .. },
+        ) => {
+            ensure!(
+                checksum == new_checksum,
+                "the tables do not agree on what {} computes: {checksum} and {new_checksum}; measure it again",
+                own.text
+            );
+            if new_runs > runs { new } else { own }
+        }
+        (Outcome::Refused(cause), Outcome::Measured { .. }) | (Outcome::Measured { .. }, Outcome::Refused(cause)) => {
+            bail!("one table has ticks of {}, another says: {cause}; measure it again", own.text)
+        }
+        (Outcome::Predicted { .. }, Outcome::Measured { .. } | Outcome::Refused(_)) => new,
+        _ => own,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{linear, table};
+    use super::*;
+    use crate::estimate::Estimate;
+
+    fn predicted(outputs: u16) -> Entry {
+        Entry::predicted(linear(outputs), Estimate { ticks: 5, low: 4, high: 6 })
+    }
+
+    #[test]
+    fn what_was_measured_more_often_wins() {
+        let (few, many) = (Entry::measured(linear(2), &[7], 1), Entry::measured(linear(2), &[8, 8, 8], 1));
+        let a = table(vec![predicted(1), few, predicted(3)]);
+        let mut b = table(vec![Entry::measured(linear(1), &[9], 2), many.clone(), Entry::refused(linear(4), "no")]);
+        b.provenance.command = "ofa again".into();
+        b.provenance.date = "2001-01-01".into();
+        let merged = merge(&[a.clone(), b.clone(), a.clone()]).unwrap();
+        let expected = [b.layers[0].clone(), many, predicted(3), b.layers[2].clone()];
+        assert_eq!(merged.layers, expected);
+        assert_eq!(merged.provenance.command, format!("{} && ofa again", a.provenance.command));
+        assert_eq!(merged.provenance.date, "2001-01-01");
+    }
+
+    #[test]
+    fn what_must_not_mix_is_named() {
+        let check = |change: fn(&mut LatencyTable), part: &str| {
+            let own = table(vec![Entry::measured(linear(1), &[3], 1)]);
+            let mut other = own.clone();
+            change(&mut other);
+            let error = merge(&[own, other]).unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        };
+        check(|table| table.provenance.board = "d".into(), "different board do not mix: b and d");
+        check(
+            |table| table.provenance.unit = "instructions".into(),
+            "different unit do not mix: cycles and instructions",
+        );
+        check(|table| table.provenance.runtime = "9".into(), "different runtime do not mix: 0 and 9");
+        check(|table| table.provenance.clock_hz = 7, "different clock in Hz do not mix: 1 and 7");
+        check(|table| table.header.space = "x".into(), "different space");
+        check(|table| table.header.seed = 4, "different seed do not mix: 3 and 4");
+        check(
+            |table| table.layers[0] = Entry::measured(linear(1), &[3], 2),
+            "agree on what linear 8 -> 1 none computes",
+        );
+        check(|table| table.layers[0] = Entry::refused(linear(1), "it is full"), "another says: it is full");
+    }
+}
