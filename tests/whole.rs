@@ -4,6 +4,7 @@
 //! are skipped.
 
 mod bad_input;
+mod book;
 mod evaluate;
 mod fixture;
 mod path;

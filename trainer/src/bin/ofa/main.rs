@@ -116,3 +116,15 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let no = error.is::<Infeasible>() || error.is::<compile::Misses>() || error.is::<table::Suspicious>();
     ExitCode::from(if no { 1 } else { 2 })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Ofa::command().debug_assert();
+    }
+}

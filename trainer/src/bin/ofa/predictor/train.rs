@@ -13,6 +13,7 @@ use trainer::survey::{self, Subject};
 use crate::torch::{dataset_for, parse_device};
 
 #[derive(Args)]
+#[group(skip)]
 pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]
