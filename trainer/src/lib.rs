@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod model;
 pub mod onnx;
 pub mod original;
+mod plot;
 pub mod predictor;
 pub mod progress;
 pub mod quantise;
@@ -44,6 +45,7 @@ pub mod search;
 pub mod shrinking;
 pub mod space;
 pub mod subnet;
+pub mod suggest;
 #[cfg(feature = "torch")]
 pub mod supernet;
 #[cfg(feature = "torch")]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use trainer::search::Infeasible;
+use trainer::suggest::NothingFits;
 
 mod bench;
 mod compile;
@@ -97,5 +98,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    ExitCode::from(if error.is::<Infeasible>() || error.is::<compile::Misses>() { 1 } else { 2 })
+    let nothing_fits = error.is::<Infeasible>() || error.is::<NothingFits>() || error.is::<compile::Misses>();
+    ExitCode::from(if nothing_fits { 1 } else { 2 })
 }
