@@ -49,6 +49,7 @@ pub mod search;
 pub mod shrinking;
 pub mod space;
 pub mod subnet;
+pub mod suggest;
 #[cfg(feature = "torch")]
 pub mod supernet;
 #[cfg(feature = "torch")]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 pub(crate) const WIDTH: f64 = 300.0;
-const HEIGHT: f64 = 220.0;
+pub(crate) const HEIGHT: f64 = 220.0;
 /// Around each panel, for its numbers.
 pub(crate) const MARGIN: f64 = 56.0;
 const TICKS: usize = 4;

@@ -11,6 +11,8 @@
 pub mod bench;
 mod cost;
 mod evolve;
+mod explain;
+mod feasible;
 mod files;
 mod front;
 mod genes;
@@ -18,6 +20,7 @@ mod judge;
 mod limits;
 mod lookup;
 mod original;
+mod pareto;
 
 use std::fmt;
 
@@ -32,11 +35,16 @@ use judge::Judge;
 
 pub use cost::{Cost, Costs};
 pub use evolve::Effort;
+pub use explain::{Bound, Explanation, Part, explain};
+pub(crate) use feasible::macs_within;
 pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency};
 pub use limits::{Limits, Quantity};
+pub use pareto::{FoundFront, search_front};
 
 /// Nets drawn to tell how many a limit excludes.
 const SURVEYED: usize = 1000;
+/// The best nets that a search names.
+const TOP: usize = 100;
 /// A space of no more nets is listed whole, if nothing else is asked for.
 const LISTED: u128 = 50_000;
 /// No space of more nets is listed.
@@ -121,6 +129,8 @@ pub struct Net {
 pub struct Found {
     /// The best of the nets that fit.
     pub best: Net,
+    /// The best ones, that one first: a hundred, or all that fit.
+    pub top: Vec<Net>,
     /// Those of the nets looked at that no other one beats in accuracy, latency, SRAM and flash together, the most
     /// accurate first. They are within the limits of cost.
     pub front: Vec<Net>,
@@ -145,6 +155,8 @@ pub struct Infeasible {
     pub refused: f64,
     /// The net whose worst excess over a limit is the least; `None` if the board refuses every net.
     pub nearest: Option<Net>,
+    /// The next ones, at most three.
+    pub next: Vec<Net>,
 }
 
 /// What one limit alone excludes.
@@ -162,6 +174,13 @@ impl Figure {
             Self::Mean => prediction.accuracy,
             Self::Lower => prediction.interval()[0],
         }
+    }
+}
+
+impl Net {
+    /// Its accuracy and how far that may be off.
+    pub fn prediction(&self) -> Prediction {
+        Prediction { accuracy: self.accuracy, deviation: self.deviation }
     }
 }
 
@@ -213,11 +232,15 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
         return Err(infeasible(problem, &judge, best, seed)?.into());
     }
     let best = judge.net(&judge.nets[best])?;
+    let mut fitting: Vec<usize> = (0..judge.nets.len()).filter(|&net| judge.fits(net)).collect();
+    fitting.sort_by(|&a, &b| judge.order(a, b));
+    let top = fitting.iter().take(TOP).map(|&net| judge.net(&judge.nets[net])).collect::<Result<_>>()?;
     let asked: Vec<_> = judge.nets.iter().filter_map(|seen| Some((seen, seen.prediction?))).collect();
     let figures: Vec<_> = asked.iter().map(|(seen, said)| (said.accuracy, seen.totals.cost)).collect();
     let front = front::front(&figures).into_iter().map(|net| judge.net(asked[net].0)).collect::<Result<_>>()?;
     Ok(Found {
         best,
+        top,
         front,
         evaluated: judge.nets.len(),
         evaluations: judge.evaluations,
@@ -240,6 +263,10 @@ fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Re
     };
     let mut excluded: Vec<_> = limits.iter().map(alone).collect();
     excluded.sort_by(|a, b| b.share.total_cmp(&a.share));
+    let mut others: Vec<usize> = (0..judge.nets.len()).filter(|&net| net != nearest).collect();
+    others.sort_by(|&a, &b| judge.order(a, b));
+    let others = others.into_iter().filter(|&net| judge.nets[net].totals.cost().is_some());
+    let next = others.take(3).map(|net| judge.net(&judge.nets[net])).collect::<Result<_>>()?;
     let nearest = judge.net(&judge.nets[nearest])?;
     Ok(Infeasible {
         limits: *limits,
@@ -247,6 +274,7 @@ fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Re
         excluded,
         refused: sampled.iter().filter(|cost| cost.is_none()).count() as f64 / SURVEYED as f64,
         nearest: nearest.cost.is_some().then_some(nearest),
+        next,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Costs, Found, Limits, Net};
+use super::{Cost, Costs, Found, FoundFront, Limits, Net};
 use crate::files::{self, Header};
 use crate::space::{Arch, Space};
 
@@ -93,5 +93,13 @@ impl Found {
     pub fn front(&self, space: &Space, seed: u64, costs: &Costs) -> Front {
         let header = Header::new(FRONT_FORMAT, &space.hash(), seed);
         Front { header, unit: costs.unit().map(Into::into), nets: self.front.clone() }
+    }
+}
+
+impl FoundFront {
+    /// The content of `front.json`.
+    pub fn file(&self, space: &Space, seed: u64, costs: &Costs) -> Front {
+        let header = Header::new(FRONT_FORMAT, &space.hash(), seed);
+        Front { header, unit: costs.unit().map(Into::into), nets: self.nets.clone() }
     }
 }

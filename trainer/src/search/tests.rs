@@ -175,3 +175,154 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let wider = Limits { latency: Some(latency), sram: Some(sram.max(median)), ..limits };
     search(&evolution(&space, &predictor(&space, 1), &costs, wider), 0).unwrap();
 }
+
+/// A space of few nets, of which evolution and the list of all find the same.
+#[test]
+fn a_small_space_is_listed_whole() {
+    let space = toy();
+    let (predictor, costs) = (predictor(&space, 5), board(&space, &|_| false));
+    let limits = Limits { latency: Some(2_000_000), ..Limits::default() };
+    let problem = Problem::new(&space, &predictor, &costs, limits);
+    let found = search(&problem, 0).unwrap();
+    assert_eq!(Some(found.evaluated as u128), space.subnets());
+    assert_eq!(found.best, search(&evolution(&space, &predictor, &costs, limits), 0).unwrap().best);
+    assert!(found.top.len() == TOP && found.top[0] == found.best);
+    assert!(found.top.is_sorted_by(|a, b| a.accuracy >= b.accuracy));
+    let large = Space::load("mcu").unwrap();
+    let (predictor, costs) = (super::tests::predictor(&large, 1), Costs::without_board());
+    let all = Problem { method: Method::Exhaustive, ..Problem::new(&large, &predictor, &costs, Limits::default()) };
+    assert!(search(&all, 0).unwrap_err().to_string().contains("too many nets to look at all"));
+}
+
+/// Nothing on it is beaten, and whatever is on the front of all nets, something on it comes within 0.05 points at no
+/// greater cost.
+#[test]
+fn the_front_in_one_go_is_that_of_all_nets() {
+    let space = toy();
+    let costs = board(&space, &|_| false);
+    for seed in 0..3 {
+        let predictor = predictor(&space, seed);
+        let problem = evolution(&space, &predictor, &costs, Limits::default());
+        let found = search_front(&problem, seed).unwrap();
+        let all = Problem { method: Method::Exhaustive, ..problem.clone() };
+        let whole = search_front(&all, seed).unwrap();
+        let values = |net: &Net| {
+            let cost = net.cost.unwrap();
+            (net.accuracy, [cost.latency.unwrap(), cost.sram_bytes, cost.flash_bytes])
+        };
+        let cheaper = |a: &[u64; 3], b: &[u64; 3]| a.iter().zip(b).all(|(a, b)| a <= b);
+        let nets: Vec<_> = found.nets.iter().map(values).collect();
+        for (i, a) in nets.iter().enumerate() {
+            let beaten = nets.iter().enumerate().any(|(j, b)| i != j && b.0 >= a.0 && cheaper(&b.1, &a.1));
+            assert!(!beaten, "{a:?} is beaten");
+        }
+        for (accuracy, costs) in whole.nets.iter().map(values) {
+            let near = nets.iter().any(|net| net.0 >= accuracy - 0.0005 && cheaper(&net.1, &costs));
+            assert!(near, "{accuracy} at {costs:?} is missed");
+        }
+        assert_eq!(whole.evaluated as u128, space.subnets().unwrap());
+        let again = search_front(&problem, seed).unwrap();
+        assert!(again == found, "a seed decides");
+    }
+}
+
+/// The fastest net that is accurate enough, beside the list of all.
+#[test]
+fn the_objective_latency_finds_the_fastest_that_is_accurate_enough() {
+    let space = toy();
+    let (predictor, costs) = (predictor(&space, 6), board(&space, &|_| false));
+    let archs = all_nets(&space);
+    let accuracies = predictor.predict(&archs).unwrap();
+    let latency = |arch: &Arch| costs.of(&space.layers(arch)).unwrap().latency.unwrap();
+    let highest = accuracies.iter().copied().fold(f32::MIN, f32::max);
+    let problem = |least: f32, costs| {
+        let mut problem = evolution(&space, &predictor, costs, Limits::default());
+        problem.goal.objective = Objective::Latency { least: f64::from(least) };
+        problem
+    };
+    for short in [0.01, 0.1, 0.3] {
+        let least = highest - short;
+        let enough = archs.iter().zip(&accuracies).filter(|(_, accuracy)| **accuracy >= least);
+        let fastest = enough.map(|(arch, _)| latency(arch)).min();
+        let found = search(&problem(least, &costs), 0).unwrap();
+        assert!(found.best.accuracy >= least);
+        assert_eq!(found.best.cost.unwrap().latency, fastest, "{short} points below the best");
+    }
+    assert!(search(&problem(highest + 0.01, &costs), 0).unwrap_err().is::<Infeasible>());
+    let without = Costs::without_board();
+    assert!(search(&problem(0.0, &without), 0).unwrap_err().to_string().contains("--table"));
+}
+
+#[test]
+fn the_lower_end_of_the_interval_can_be_what_counts() {
+    let space = toy();
+    let inputs = features(&space, &space.smallest()).len();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let mut values = |count| (0..count).map(|_| rng.random_range(-0.2..0.2)).collect::<Vec<f32>>();
+    let predictor = Predictor::new(&[Dense { inputs, weights: values(3 * inputs), bias: values(3) }], &space).unwrap();
+    let costs = Costs::without_board();
+    let mut problem = Problem::new(&space, &predictor, &costs, Limits::default());
+    let mean = search(&problem, 0).unwrap().best;
+    problem.goal.figure = Figure::Lower;
+    let lower = search(&problem, 0).unwrap().best;
+    let all = predictor.predict_interval(&all_nets(&space)).unwrap();
+    let highest = all.iter().map(|said| said.interval()[0]).fold(f32::MIN, f32::max);
+    assert_eq!(lower.prediction().interval()[0], highest);
+    assert!(lower != mean && lower.accuracy < mean.accuracy);
+}
+
+/// One net for two boards is the best of those that are within the limits of both.
+#[test]
+fn one_net_is_within_the_limits_of_two_boards() {
+    let space = toy();
+    let predictor = predictor(&space, 9);
+    let first = board(&space, &|_| false);
+    let second = |layer: &Layer| Some(Some(500 + layer.parameters() as u32 * 40));
+    let second = Costs::of_board(&space, ["other", "cycles"], 0, second).unwrap();
+    let archs = all_nets(&space);
+    let latencies = |costs: &Costs| -> Vec<u64> {
+        archs.iter().map(|arch| costs.of(&space.layers(arch)).unwrap().latency.unwrap()).collect()
+    };
+    let (a, b) = (latencies(&first), latencies(&second));
+    let middle = |values: &[u64]| {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 3]
+    };
+    let limits = [middle(&a), middle(&b)];
+    let accuracies = predictor.predict(&archs).unwrap();
+    let fits = |i: &usize| a[*i] <= limits[0] && b[*i] <= limits[1];
+    let best = (0..archs.len()).filter(fits).map(|i| accuracies[i]).fold(f32::MIN, f32::max);
+    let of = |latency| Limits { latency: Some(latency), ..Limits::default() };
+    let mut problem = evolution(&space, &predictor, &first, of(limits[0]));
+    problem.boards.push((&second, of(limits[1])));
+    assert_eq!(search(&problem, 0).unwrap().best.accuracy, best);
+    assert!(search_front(&problem, 0).unwrap_err().to_string().contains("--all-boards"));
+}
+
+/// A limit binds where raising it buys accuracy: beside the list of all nets.
+#[test]
+fn an_explanation_adds_up_and_says_what_binds() {
+    let space = toy();
+    let (predictor, costs) = (predictor(&space, 2), board(&space, &|_| false));
+    let free = search(&Problem::new(&space, &predictor, &costs, Limits::default()), 0).unwrap().best.cost.unwrap();
+    let limits = Limits { latency: free.latency.map(|latency| latency / 2), sram: Some(1 << 20), ..Limits::default() };
+    let problem = Problem::new(&space, &predictor, &costs, limits);
+    let best = search(&problem, 0).unwrap().best;
+    let Explanation { parts, limits: bounds } = explain(&problem, &best, 0).unwrap();
+    let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(names, ["stem", "stage 0", "stage 1", "stage 2", "head"]);
+    let cost = best.cost.unwrap();
+    assert_eq!(parts.iter().map(|part| part.latency.unwrap()).sum::<u64>(), cost.latency.unwrap());
+    assert_eq!(parts.iter().map(|part| part.macs).sum::<u64>(), cost.macs);
+    assert_eq!(parts.iter().map(|part| part.flash_bytes).sum::<u64>() + 10_000, cost.flash_bytes);
+    assert_eq!((bounds[1].limit, bounds[1].binds(), bounds[1].more), (Quantity::Sram, false, 8192));
+    let allowed = limits.latency.unwrap();
+    assert_eq!(
+        (bounds[0].limit, bounds[0].used, bounds[0].more),
+        (Quantity::Latency, cost.latency.unwrap(), allowed / 100)
+    );
+    let raised = Problem::new(&space, &predictor, &costs, limits.with(Quantity::Latency, allowed + allowed / 100));
+    let gain = search(&raised, 0).unwrap().best.accuracy - best.accuracy;
+    assert_eq!(bounds[0].gain, gain);
+}

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use trainer::search::Infeasible;
+use trainer::suggest::NothingFits;
 
 mod bench;
 mod compile;
@@ -113,8 +114,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(128 + stopped.signal as u8);
     }
     eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-    let no = error.is::<Infeasible>() || error.is::<compile::Misses>() || error.is::<table::Suspicious>();
-    ExitCode::from(if no { 1 } else { 2 })
+    let nothing_fits = error.is::<Infeasible>() || error.is::<NothingFits>() || error.is::<compile::Misses>();
+    ExitCode::from(if nothing_fits || error.is::<table::Suspicious>() { 1 } else { 2 })
 }
 
 #[cfg(test)]

@@ -1,13 +1,20 @@
 //! `ofa search`: the best net within limits.
 
-use std::io::Write;
-use std::path::PathBuf;
+mod show;
+#[cfg(feature = "torch")]
+mod verify;
 
-use anyhow::{Context, Result};
-use clap::Args;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 use trainer::files;
 use trainer::predictor::Predictor;
-use trainer::search::{Choice, Costs, Infeasible, Limits, Problem, search};
+use trainer::search::{
+    Costs, Effort, Figure, Found, Goal, Infeasible, Limits, Method, Objective, Problem, explain, search, search_front,
+};
 use trainer::space::Space;
 use trainer::table::LatencyTable;
 
@@ -25,14 +32,43 @@ pub struct Cmd {
     /// From `ofa predictor`.
     #[arg(long, default_value = "predictor.onnx")]
     predictor: PathBuf,
-    /// From `ofa measure`; without it there is no latency, and flash is the net's alone.
+    /// From `ofa measure`; without it there is no latency, and flash is the net's alone. Repeat it for one net that is
+    /// within the limits on several boards.
+    #[arg(long = "table", value_name = "TABLE")]
+    tables: Vec<PathBuf>,
+    /// A net for each table instead of one for all; each goes to a folder with the board's name.
     #[arg(long)]
-    table: Option<PathBuf>,
+    all_boards: bool,
     /// The most that a net may cost: latency, sram, flash or macs, such as sram=64k. Repeat it for several.
     /// k and M are 1024 and 1024² for bytes (sram: the arena; flash: the net and, with a table, the code), 1000 and
     /// 1000² for the others. A latency counts in the table's unit; ms, us and ns are for a table of time.
+    /// latency@BOARD=… is for that board's table alone.
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
+    /// What is made best: the accuracy, or the latency of nets that are accurate enough.
+    #[arg(long, value_enum, default_value_t = Best::Accuracy)]
+    objective: Best,
+    /// With the objective latency: the least accuracy, in percent.
+    #[arg(long, value_name = "PERCENT")]
+    at_least: Option<f64>,
+    /// Which figure stands for a net's accuracy: what is predicted, or the lower end of its interval.
+    #[arg(long, value_enum, default_value_t = Stand::Mean)]
+    maximise: Stand,
+    /// The whole front of accuracy, latency, SRAM and flash instead of one net.
+    #[arg(long, conflicts_with_all = ["objective", "at_least", "maximise", "explain"])]
+    front: bool,
+    /// Look at all nets, where they are not too many; done anyway where they are few.
+    #[arg(long, conflicts_with = "evaluations")]
+    exhaustive: bool,
+    /// Ask the predictor about so many nets at most.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    evaluations: Option<u32>,
+    /// Say what each stage costs, which limit binds, and what a millisecond or 8 KB more would buy.
+    #[arg(long)]
+    explain: bool,
+    #[cfg(feature = "torch")]
+    #[command(flatten)]
+    verify: verify::Settings,
     /// The folder for arch.json and front.json.
     #[arg(long, default_value = ".")]
     out: PathBuf,
@@ -43,41 +79,165 @@ pub struct Cmd {
     json: bool,
 }
 
-impl Cmd {
-    pub fn run(self) -> Result<()> {
-        let space = named_space(&self.space, self.width)?;
-        let table = self.table.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
-        let unit = table.as_ref().map(|table| table.provenance.unit.as_str());
-        let limits = Limits::parse(self.limits.iter().map(String::as_str), unit)?;
-        let predictor = Predictor::load(&self.predictor, &space)?;
-        let costs = table.as_ref().map_or(Ok(Costs::without_board()), |table| Costs::from_table(&space, table))?;
-        files::check_writable(&self.out.join("arch.json"))?;
-        let problem = Problem::new(&space, &predictor, &costs, limits);
-        let found = search(&problem, self.seed).inspect_err(|error| self.explain(error))?;
-        let choice = found.choice(&space, self.seed, &costs, &limits);
-        files::write_json(&self.out.join("front.json"), &found.front(&space, self.seed, &costs))?;
-        files::write_json(&self.out.join("arch.json"), &choice)?;
-        let text = if self.json {
-            serde_json::to_string_pretty(&choice)?
-        } else {
-            let front = found.front.len();
-            format!(
-                "{}\nof {} nets looked at, {front} on the Pareto front\n{}",
-                as_text(&choice),
-                found.evaluated,
-                self.out.join("arch.json").display()
-            )
-        };
-        Ok(writeln!(std::io::stdout(), "{text}")?)
-    }
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Best {
+    Accuracy,
+    Latency,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Stand {
+    Mean,
+    Lower,
 }
 
 impl Cmd {
+    pub fn run(self) -> Result<()> {
+        let space = named_space(&self.space, self.width)?;
+        let tables = self.tables.iter().map(|path| LatencyTable::load(path, &space)).collect::<Result<Vec<_>>>()?;
+        let goal = self.goal()?;
+        let boards = self.boards(&space, &tables)?;
+        let predictor = Predictor::load(&self.predictor, &space)?;
+        ensure!(!self.all_boards || !tables.is_empty(), "--all-boards needs a --table for each board");
+        let problem = |boards| Problem { space: &space, predictor: &predictor, boards, goal, method: self.method() };
+        let mut values = vec![];
+        let mut failure = None;
+        if self.all_boards {
+            for (costs, limits) in &boards {
+                let name = costs.board().unwrap_or_default();
+                match self.one(&problem(vec![(costs, *limits)]), &self.out.join(name)) {
+                    Err(error) if error.is::<Infeasible>() => {
+                        self.show_failure(&error);
+                        failure.get_or_insert(error.context(name.to_owned()));
+                    }
+                    done => values.push(done?),
+                }
+            }
+        } else {
+            let problem = problem(boards.iter().map(|(costs, limits)| (costs, *limits)).collect());
+            values.push(self.one(&problem, &self.out).inspect_err(|error| self.show_failure(error))?);
+        }
+        let texts: Vec<_> = values.iter().map(|(_, text)| text.as_str()).collect();
+        let text = match &values[..] {
+            _ if !self.json => texts.join("\n\n"),
+            [(value, _)] if !self.all_boards => serde_json::to_string_pretty(value)?,
+            _ => serde_json::to_string_pretty(&values.iter().map(|(value, _)| value).collect::<Vec<_>>())?,
+        };
+        if !values.is_empty() {
+            writeln!(std::io::stdout(), "{text}")?;
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// One search, its files written: as JSON and for people.
+    fn one(&self, problem: &Problem, out: &Path) -> Result<(Value, String)> {
+        files::check_writable(&out.join("arch.json"))?;
+        let (costs, limits) = &problem.boards[0];
+        let space = problem.space;
+        if self.front {
+            let found = search_front(problem, self.seed)?;
+            let front = found.file(space, self.seed, costs);
+            files::write_json(&out.join("front.json"), &front)?;
+            return Ok((serde_json::to_value(&front)?, show::front(&found, costs, &out.join("front.json"))));
+        }
+        #[allow(unused_mut)]
+        let mut found = search(problem, self.seed)?;
+        #[cfg(feature = "torch")]
+        let verified = self.verify.verify(&mut found, space)?;
+        #[cfg(not(feature = "torch"))]
+        let verified: Option<(Value, String)> = None;
+        let choice = found.choice(space, self.seed, costs, limits);
+        let explanation = self.explain.then(|| explain(problem, &found.best, self.seed)).transpose()?;
+        files::write_json(&out.join("front.json"), &found.front(space, self.seed, costs))?;
+        files::write_json(&out.join("arch.json"), &choice)?;
+        let mut value = serde_json::to_value(&choice)?;
+        let mut text = show::choice(&choice);
+        if let Some(explanation) = &explanation {
+            value["explanation"] = json!(explanation);
+            text += &format!("\n{}", show::explanation(explanation, costs.unit()));
+        }
+        if let Some((report, lines)) = verified {
+            value["verified"] = report;
+            text += &format!("\n{lines}");
+        }
+        text += &format!("\n{}", self.tail(&found, space, out));
+        Ok((value, text))
+    }
+
+    fn tail(&self, found: &Found, space: &Space, out: &Path) -> String {
+        let mut text = format!("of {} nets looked at, {} on the Pareto front", found.evaluated, found.front.len());
+        if found.resolutions.len() < space.input.resolutions.0.len() {
+            text += &format!(
+                "\nonly images of {:?} pixels were open: the table and the predictor know no others",
+                found.resolutions
+            );
+        }
+        text + &format!("\n{}", out.join("arch.json").display())
+    }
+
+    fn goal(&self) -> Result<Goal> {
+        let objective = match (self.objective, self.at_least) {
+            (Best::Accuracy, None) => Objective::Accuracy,
+            (Best::Accuracy, Some(_)) => bail!("--at-least is for --objective latency"),
+            (Best::Latency, Some(percent)) => {
+                ensure!((0.0..=100.0).contains(&percent), "--at-least {percent} is not from 0 to 100 percent");
+                Objective::Latency { least: percent / 100.0 }
+            }
+            (Best::Latency, None) => {
+                bail!("--objective latency needs --at-least PERCENT: any net is fast if it may err")
+            }
+        };
+        let figure = match self.maximise {
+            Stand::Mean => Figure::Mean,
+            Stand::Lower => Figure::Lower,
+        };
+        Ok(Goal { objective, figure })
+    }
+
+    fn method(&self) -> Method {
+        match (self.exhaustive, self.evaluations) {
+            (true, _) => Method::Exhaustive,
+            (false, Some(evaluations)) => {
+                Method::Evolution(Effort { evaluations: evaluations as usize, ..Effort::default() })
+            }
+            (false, None) => Method::Auto,
+        }
+    }
+
+    /// The costs on each board, and its limits.
+    fn boards(&self, space: &Space, tables: &[LatencyTable]) -> Result<Vec<(Costs, Limits)>> {
+        let names: Vec<_> = tables.iter().map(|table| table.provenance.board.as_str()).collect();
+        if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            bail!("{} is a second table of the board {name}", self.tables[i].display());
+        }
+        for limit in &self.limits {
+            if let Some((_, board)) = limit.split('=').next().and_then(|name| name.split_once('@')) {
+                ensure!(names.contains(&board), "--limit {limit}: there is no table of a board {board}");
+            }
+        }
+        let limits = |board: &str, unit: Option<&str>| {
+            let own = |limit: &String| match limit.split_once('@') {
+                None => Some(limit.clone()),
+                Some((quantity, rest)) => Some(format!("{quantity}{}", rest.strip_prefix(board)?)),
+            };
+            let own: Vec<String> = self.limits.iter().filter_map(own).collect();
+            Limits::parse(own.iter().map(String::as_str), unit)
+        };
+        if tables.is_empty() {
+            return Ok(vec![(Costs::without_board(), limits("", None)?)]);
+        }
+        let board = |table: &LatencyTable| {
+            let limits = limits(&table.provenance.board, Some(&table.provenance.unit))?;
+            Ok((Costs::from_table(space, table)?, limits))
+        };
+        tables.iter().map(board).collect()
+    }
+
     /// As JSON, where that was asked for, why nothing fits; in words `main` says it.
-    fn explain(&self, error: &anyhow::Error) {
+    fn show_failure(&self, error: &anyhow::Error) {
         if let (true, Some(infeasible)) = (self.json, error.downcast_ref::<Infeasible>()) {
             // A reader that has gone away misses nothing but this.
-            let _ = writeln!(std::io::stdout(), "{:#}", serde_json::json!(infeasible));
+            let _ = writeln!(std::io::stdout(), "{:#}", json!(infeasible));
         }
     }
 }
@@ -89,21 +249,4 @@ impl Cmd {
 pub fn named_space(name: &str, width: f64) -> Result<Space> {
     let space = Space::load(name)?;
     if width == 1.0 { Ok(space) } else { space.with_width(width).with_context(|| format!("--width {width}")) }
-}
-
-fn as_text(choice: &Choice) -> String {
-    let arch = &choice.arch;
-    let mut lines = vec![format!("{0}x{0} pixels; blocks as kernel/expand ratio", arch.resolution)];
-    for (i, blocks) in arch.stages.iter().enumerate() {
-        let blocks: Vec<_> = blocks.iter().map(|block| format!("{}/{}", block.kernel, block.expand)).collect();
-        lines.push(format!("  stage {i}   {}", blocks.join("  ")));
-    }
-    lines.push(format!("  accuracy  {:.2} %, predicted", 100.0 * choice.accuracy));
-    if let Some(latency) = &choice.latency {
-        lines.push(format!("  latency   {} {}", latency.predicted, latency.unit));
-    }
-    lines.push(format!("  SRAM      {} bytes", choice.sram_bytes));
-    lines.push(format!("  flash     {} bytes", choice.flash_bytes));
-    lines.push(format!("  MACs      {:.2} M", choice.macs as f64 / 1e6));
-    lines.join("\n")
 }

@@ -1,5 +1,7 @@
 //! `ofa space`: what a search space holds.
 
+mod suggest;
+
 use std::io::Write;
 
 use anyhow::Result;
@@ -9,7 +11,7 @@ use serde_json::json;
 use trainer::model::{arena_bytes, unfused_bytes};
 use trainer::space::{Arch, Space};
 
-/// Look at a search space.
+/// Look at a search space, or find one for a board.
 #[derive(Args)]
 pub struct Cmd {
     #[command(subcommand)]
@@ -20,12 +22,13 @@ pub struct Cmd {
 enum Show {
     /// Print its stages, how many nets it has, and what the smallest and the largest cost.
     Show {
-        /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes) or a TOML file.
+        /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes, mcu@0.5 of half the width) or a TOML file.
         space: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    Suggest(suggest::Cmd),
 }
 
 struct Cost {
@@ -37,9 +40,13 @@ struct Cost {
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
-        let Show::Show { space, json } = self.command;
-        let space = Space::load(&space)?;
-        let text = if json { as_json(&space) } else { as_text(&space) };
+        let text = match self.command {
+            Show::Suggest(cmd) => cmd.text()?,
+            Show::Show { space, json } => {
+                let space = Space::load(&space)?;
+                if json { as_json(&space) } else { as_text(&space) }
+            }
+        };
         Ok(writeln!(std::io::stdout(), "{text}")?)
     }
 }
