@@ -56,7 +56,7 @@ pub enum Link {
     Host,
 }
 
-/// The name of this machine as a board.
+/// The name of this machine as a board. `host:NAME` is another machine that runs the same program, such as a phone.
 pub const HOST: &str = "host";
 
 impl Board {
@@ -65,8 +65,8 @@ impl Board {
     /// # Errors
     /// Lists the boards there are, or says what is wrong with its `board.toml`.
     pub fn load(name: &str) -> Result<Self> {
-        if name == HOST {
-            return Ok(Self::host());
+        if name == HOST || name.strip_prefix(HOST).is_some_and(|rest| rest.len() > 1 && rest.starts_with(':')) {
+            return Ok(Self::host(name));
         }
         let names = Self::names()?;
         if !names.iter().any(|known| known == name) {
@@ -75,10 +75,10 @@ impl Board {
         Self::load_from(&root().join("boards").join(name))
     }
 
-    /// This machine.
-    fn host() -> Self {
+    /// A machine that runs the probe as a program.
+    fn host(name: &str) -> Self {
         Self {
-            name: HOST.into(),
+            name: name.into(),
             core: std::env::consts::ARCH.into(),
             target: std::env::consts::ARCH.into(),
             clock_hz: 0,

@@ -243,9 +243,10 @@ pub fn describe(
     bench: &Bench<'_>,
     space: &Space,
     settings: Settings,
-    layers: Vec<Entry>,
+    mut layers: Vec<Entry>,
     collection: &Collection<'_>,
 ) -> Result<LatencyTable> {
+    layers.sort_by_key(|entry| entry.layer);
     let Settings { seed, runs, .. } = settings;
     let Bench { board, address, .. } = bench;
     let said = bench.said()?;
@@ -285,8 +286,8 @@ pub fn measure_layers(
     let bench = Bench { board, address: None, probe: Some(probe.clone()), port };
     let entries = collect(&bench, layers, settings, None, done)?.entries(&board.name)?;
     let entry = |layer: &Layer| {
-        let found = entries.binary_search_by_key(layer, |entry| entry.layer);
-        found.map(|i| entries[i].clone()).map_err(|_| anyhow::anyhow!("{layer} was not measured"))
+        let found = entries.iter().find(|entry| entry.layer == *layer);
+        found.cloned().with_context(|| format!("{layer} was not measured"))
     };
     layers.iter().map(entry).collect()
 }

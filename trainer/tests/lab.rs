@@ -17,7 +17,7 @@ use embedded_hal::digital::{self, OutputPin};
 use latency_probe::{FRAME, Facts, Meter, Pool, Probe, Timer, serve};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use runtime::Layer;
+use runtime::{Activation, Layer, Linear};
 use serde_json::Value;
 use trainer::board::{Board, Link};
 use trainer::firmware::{self, Binary};
@@ -201,8 +201,11 @@ fn some_layers(every: usize) -> Vec<Layer> {
     space.distinct_layers().into_iter().step_by(every).chain(selftest::layers()).collect()
 }
 
-fn collect_over(rates: Rates) -> (Vec<Entry>, usize) {
-    let plan = Plan { layers: some_layers(9), seed: 3, runs: 3, deterministic: true };
+/// What came of the layers, and how often the link was opened.
+fn collect_over(rates: Rates) -> (Vec<Entry>, u64) {
+    let many = Linear { inputs: 1 << 15, outputs: 64, activation: Activation::None };
+    let layers = [&some_layers(9)[..], &[Layer::Linear(many)]].concat();
+    let plan = Plan { layers, seed: 3, runs: 3, deterministic: true };
     let collection = Collection::new(plan, None, &|| ()).unwrap();
     let port = Bad { rates, seed: Mutex::new(11) };
     let mut failures = 0;
@@ -210,17 +213,19 @@ fn collect_over(rates: Rates) -> (Vec<Entry>, usize) {
         failures += 1;
         assert!(failures < 50, "{error:#}");
     }
-    (collection.entries("bad").unwrap(), failures)
+    let opened = (*port.seed.lock().unwrap() - 11) / 2;
+    (collection.entries("bad").unwrap(), opened)
 }
 
 /// A byte in about 700 is garbled, so every sixth request or answer or so, and the board is gone after some 100.
 #[test]
 fn a_bad_link_changes_nothing_in_a_table() {
     let none = Rates { dropped: 0, doubled: 0, flipped: 0, delayed: 0, ended: 0 };
-    let (undisturbed, _) = collect_over(none);
+    let (undisturbed, once) = collect_over(none);
     let bad = Rates { dropped: 400, doubled: 400, flipped: 400, delayed: 200, ended: 150 };
-    let (disturbed, _) = collect_over(bad);
+    let (disturbed, opened) = collect_over(bad);
     assert_eq!(disturbed, undisturbed);
+    assert!(once == 1 && opened > 1, "the board has never started anew: {opened}");
     assert!(undisturbed.iter().any(|entry| matches!(entry.outcome, Outcome::Refused(_))), "none is too large");
     for Entry { outcome, text, .. } in &undisturbed {
         if let Outcome::Measured { ticks, runs, .. } = outcome {
@@ -360,8 +365,8 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
         thread::sleep(Duration::from_millis(20));
     }
     let machine = |id: &u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let mut victims = marked(&mark, "qemu").into_iter();
-    let victim = victims.find(|id| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes()));
+    let is_of_the_kind = |id: &u32| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes());
+    let victim = marked(&mark, "qemu").into_iter().find(is_of_the_kind);
     let victim = victim.expect("a board of the kind is at work");
     assert!(Command::new("kill").args(["-s", "KILL", &victim.to_string()]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
@@ -466,6 +471,39 @@ fn this_machine_is_measured_over_any_link() {
     let output = ofa(&["measure", "--board", "host", "--link", "exec:false", "--selftest"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.contains("the board has closed the link")), (Some(2), true), "{stderr}");
+}
+
+/// The program for phones, where its target and an emulator of its core are installed.
+#[test]
+fn the_program_for_phones_is_exact() {
+    let target = "aarch64-unknown-linux-musl";
+    let root = trainer::board::root();
+    let installed = Command::new("qemu-aarch64").arg("--version").output().is_ok();
+    let sysroot = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    let has_target = sysroot.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
+    if !installed || !has_target {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: qemu-aarch64 or Rust's {target} is missing");
+        return;
+    }
+    let build = Command::new("cargo")
+        .args(["build", "--quiet", "-p", "latency-probe", "--features", "std", "--target", target])
+        .args(["--message-format=json"])
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")
+        .env_remove("RUSTFLAGS")
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(build.status.success());
+    let messages = String::from_utf8(build.stdout).unwrap();
+    let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let program = messages.filter_map(|message| message["executable"].as_str().map(str::to_string)).last().unwrap();
+    let link = format!("exec:qemu-aarch64 '{program}' host:phone");
+    let text = succeeds(&["measure", "--board", "host:phone", "--link", &link, "--selftest"]);
+    assert!(text.contains("kernels  ok") && text.ends_with("host:phone is fit to measure\n"), "{text}");
+    let output = ofa(&["measure", "--board", "host:tablet", "--link", &link, "--selftest"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("this board says it is host:phone"), "{stderr}");
 }
 
 #[test]
