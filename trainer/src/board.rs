@@ -1,11 +1,15 @@
 //! The boards there are: a folder each, described by its `board.toml`.
 
+mod new;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::files;
+
+pub use new::create;
 
 /// A board, as its `board.toml` describes it.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
@@ -47,9 +51,19 @@ pub enum Link {
         /// Its arguments; `-kernel` and the firmware follow.
         arguments: Vec<String>,
     },
+    /// A debug probe, which programs the chip and then reads and writes its memory: real-time transfer (RTT).
+    Rtt {
+        /// What probe-rs calls the chip.
+        chip: String,
+    },
 }
 
 impl Board {
+    /// Whether this host can run it.
+    pub fn is_emulated(&self) -> bool {
+        matches!(self.link, Link::Qemu { .. })
+    }
+
     /// The board of that name.
     ///
     /// # Errors

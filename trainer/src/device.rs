@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use latency_probe::Facts;
 
 use crate::board::{self, Board};
@@ -22,7 +22,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// # Errors
 /// The work's, with what the board said last; or why the board cannot be started, or that it is another.
 pub fn with_board<R>(board: &Board, firmware: &Firmware, work: impl FnOnce(&mut Link) -> Result<R>) -> Result<R> {
-    let mut command = command(board);
+    let mut command = command(board)?;
     command.arg("-kernel").arg(&firmware.elf);
     let (child, stdin, stdout) = Child::spawn(command).map_err(|error| cannot_start(board, &error))?;
     let mut link = Link::new(stdout, stdin, ANSWER_WITHIN);
@@ -82,27 +82,49 @@ pub fn share_out<T: Sync, R: Send>(
 /// # Errors
 /// If it is not installed.
 pub fn emulator_version(board: &Board) -> Result<String> {
-    let board::Link::Qemu { program, .. } = &board.link;
+    let Emulator { program, .. } = emulator(board)?;
     let output = Command::new(program).arg("--version").output().map_err(|error| cannot_start(board, &error))?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().next().map(str::to_string).with_context(|| format!("{program} --version says nothing"))
 }
 
 /// The command line that starts the board, the firmware left out.
-pub fn command_line(board: &Board) -> String {
-    let board::Link::Qemu { program, arguments, .. } = &board.link;
-    [&[program.clone()][..], arguments].concat().join(" ")
+///
+/// # Errors
+/// If it is no emulated board.
+pub fn command_line(board: &Board) -> Result<String> {
+    let Emulator { program, arguments, .. } = emulator(board)?;
+    Ok([&[program.to_string()][..], arguments].concat().join(" "))
 }
 
-fn command(board: &Board) -> Command {
-    let board::Link::Qemu { program, arguments, .. } = &board.link;
+fn command(board: &Board) -> Result<Command> {
+    let Emulator { program, arguments, .. } = emulator(board)?;
     let mut command = Command::new(program);
     command.args(arguments);
-    command
+    Ok(command)
+}
+
+struct Emulator<'b> {
+    program: &'b str,
+    package: &'b str,
+    arguments: &'b [String],
+}
+
+fn emulator(board: &Board) -> Result<Emulator<'_>> {
+    match &board.link {
+        board::Link::Qemu { program, package, arguments } => Ok(Emulator { program, package, arguments }),
+        board::Link::Rtt { chip } => bail!(
+            "{} is no emulated board: it needs a debug probe at its {chip}, and this host has none that it can use",
+            board.name
+        ),
+    }
 }
 
 fn cannot_start(board: &Board, error: &std::io::Error) -> anyhow::Error {
-    let board::Link::Qemu { program, package, .. } = &board.link;
+    let Emulator { program, package, .. } = match emulator(board) {
+        Ok(emulator) => emulator,
+        Err(error) => return error,
+    };
     match error.kind() {
         std::io::ErrorKind::NotFound => {
             anyhow!("{program}, which emulates {}, is missing; install it: apt-get install {package}", board.name)

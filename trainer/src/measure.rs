@@ -37,7 +37,7 @@ pub fn measure(
     settings: Settings,
     done: &(dyn Fn() + Sync),
 ) -> Result<LatencyTable> {
-    let link = format!("{}: {}", emulator_version(board)?, command_line(board));
+    let link = format!("{}: {}", emulator_version(board)?, command_line(board)?);
     let probe = firmware::build(board, Binary::Probe)?;
     let mut layers = layers.to_vec();
     layers.sort_unstable();

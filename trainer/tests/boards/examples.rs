@@ -69,7 +69,7 @@ fn example_in_c(net: &Compiled, folder: &Path) -> PathBuf {
 
 /// What a firmware prints over semihosting until it ends.
 fn printed_in_qemu(board: Board, elf: &Path) -> String {
-    let Link::Qemu { program, arguments, .. } = board.link;
+    let Link::Qemu { program, arguments, .. } = board.link else { panic!("no emulated board") };
     printed(Command::new(program).args(arguments).arg("-kernel").arg(elf))
 }
 

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use trainer::search::Infeasible;
 
 mod bench;
+mod board;
 mod compile;
 #[cfg(feature = "torch")]
 mod demo;
@@ -44,6 +45,7 @@ enum Command {
     Evaluate(evaluate::Cmd),
     #[cfg(feature = "torch")]
     Predictor(predictor::Cmd),
+    Board(board::Cmd),
     Measure(measure::Cmd),
     Search(search::Cmd),
     #[cfg(feature = "torch")]
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Evaluate(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
         Command::Predictor(cmd) => cmd.run(),
+        Command::Board(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
         Command::Search(cmd) => cmd.run(),
         #[cfg(feature = "torch")]
