@@ -25,6 +25,7 @@ mod probe;
 mod random;
 mod runner;
 mod serve;
+mod tiny;
 mod trial;
 mod wire;
 
@@ -33,6 +34,7 @@ pub use pool::{Pool, fill};
 pub use probe::Probe;
 pub use runner::Runner;
 pub use serve::{Service, serve};
+pub use tiny::{Tiny, serve_tiny};
 pub use trial::{Trial, expected};
 pub use wire::{
     CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, UNASKED, VERSION, encode,

@@ -38,6 +38,7 @@ macro_rules! need_qemu {
 
 mod examples;
 mod real;
+mod tiny;
 
 fn board() -> Board {
     Board::load(BOARD).unwrap()
