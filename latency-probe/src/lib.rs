@@ -29,6 +29,7 @@ mod probe;
 mod random;
 mod runner;
 mod serve;
+mod tiny;
 mod trial;
 mod wire;
 
@@ -38,6 +39,7 @@ pub use pool::{Pool, fill};
 pub use probe::Probe;
 pub use runner::Runner;
 pub use serve::{Service, serve};
+pub use tiny::{Tiny, serve_tiny};
 pub use trial::{Trial, expected};
 pub use wire::{
     CHUNK, Capacity, FRAME, Facts, Fault, Frame, PROTOCOL, RUNS, Refusal, Reply, Request, STEPS, UNASKED, VERSION,

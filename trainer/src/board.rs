@@ -1,11 +1,15 @@
 //! The boards there are: a folder each, described by its `board.toml`.
 
+mod new;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::files;
+
+pub use new::create;
 
 /// A board, as its `board.toml` describes it.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
@@ -54,12 +58,22 @@ pub enum Link {
     },
     /// The board is this machine: the probe is a child process.
     Host,
+    /// A debug probe, which programs the chip and then reads and writes its memory: real-time transfer (RTT).
+    Rtt {
+        /// What probe-rs calls the chip.
+        chip: String,
+    },
 }
 
 /// The name of this machine as a board. `host:NAME` is another machine that runs the same program, such as a phone.
 pub const HOST: &str = "host";
 
 impl Board {
+    /// Whether this host can run it.
+    pub fn is_emulated(&self) -> bool {
+        matches!(self.link, Link::Qemu { .. })
+    }
+
     /// The board of that name.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -
                 patience: EMULATED_WITHIN,
             }))
         }
+        board::Link::Rtt { chip } => Err(no_debug_probe(board, chip)),
         board::Link::Host => {
             let program = std::env::current_exe().context("this program does not find itself")?;
             Ok(Box::new(Program {
@@ -79,6 +80,14 @@ pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -
             }))
         }
     }
+}
+
+fn no_debug_probe(board: &Board, chip: &str) -> anyhow::Error {
+    anyhow!(
+        "{} is no emulated board: it needs a debug probe at its {chip}, and this ofa cannot use one; name another way \
+         to it with --link",
+        board.name
+    )
 }
 
 /// Starts a board with that firmware, and ends it when the work is done.
@@ -144,6 +153,7 @@ pub fn describe_link(board: &Board, address: Option<&str>) -> Result<String> {
     match (&board.link, address) {
         (_, Some(address)) => Ok(address.into()),
         (board::Link::Port { address }, None) => Ok(address.clone()),
+        (board::Link::Rtt { chip }, None) => Err(no_debug_probe(board, chip)),
         (board::Link::Host, None) => Ok("a child process".into()),
         (board::Link::Qemu { program, package, arguments }, None) => {
             let output = Command::new(program).arg("--version").output().map_err(|error| match error.kind() {

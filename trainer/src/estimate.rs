@@ -47,6 +47,8 @@ const CHOSEN_ON_THE_SAME: f64 = 20.0;
 const IMPLAUSIBLE: f64 = 12.0;
 /// … and at least this share of its ticks.
 const LEAST_IMPLAUSIBLE: f64 = 0.25;
+/// A layer can only be implausible if so large a share of what is foretold of it is from the others.
+const LEAST_INDEPENDENCE: f64 = 0.7;
 /// A prediction is at least this share of what the prior says.
 const LEAST_SHARE: f64 = 0.05;
 
@@ -136,7 +138,7 @@ impl<'a> Estimator<'a> {
                 }
             }
         }
-        let (columns, Fit { costs, inverse, left_out, studentised }) = best.expect("a fit has a score");
+        let (columns, Fit { costs, inverse, left_out, studentised, independence }) = best.expect("a fit has a score");
         let mut errors: Vec<_> = left_out.iter().map(|error| error.abs()).collect();
         errors.sort_by(f64::total_cmp);
         let held_out = HeldOut {
@@ -149,7 +151,8 @@ impl<'a> Estimator<'a> {
         let mut sorted = studentised.clone();
         sorted.sort_by(f64::total_cmp);
         let limit = (IMPLAUSIBLE * quantile(&sorted, 0.5)).max(LEAST_IMPLAUSIBLE);
-        let far = |i: &usize| studentised[*i] > limit;
+        // Not those of which the others know too little.
+        let far = |i: &usize| studentised[*i] > limit && independence[*i] > LEAST_INDEPENDENCE;
         let foretold = |i: usize| (f64::from(measured[i].1) * (1.0 - left_out[i])).max(0.0) as u32;
         let implausible = (0..measured.len()).filter(far).map(|i| (i, foretold(i))).collect();
         let half_width = quantile(&sorted, INTERVAL) * (1.0 + CHOSEN_ON_THE_SAME / measured.len() as f64);
@@ -255,6 +258,8 @@ struct Fit {
     left_out: Vec<f64>,
     /// Of each row: the same without its sign, in units of how uncertain the others leave it.
     studentised: Vec<f64>,
+    /// Of each row: the share of what is foretold of it that is not from itself.
+    independence: Vec<f64>,
 }
 
 impl Fit {
@@ -265,15 +270,12 @@ impl Fit {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
         let costs = inverse.times(&sums);
-        let (mut left_out, mut studentised) = (Vec::new(), Vec::new());
-        for row in rows {
-            // Of the variance that the row has without itself, so much is left by the others.
-            let others = (1.0 - inverse.form(row)).max(1e-9);
-            let residual = 1.0 - dot(row, &costs);
-            left_out.push(residual / others);
-            studentised.push(residual.abs() / others.sqrt());
-        }
-        Self { costs, inverse, left_out, studentised }
+        let independence: Vec<_> = rows.iter().map(|row| (1.0 - inverse.form(row)).max(1e-9)).collect();
+        let residuals: Vec<_> = rows.iter().map(|row| 1.0 - dot(row, &costs)).collect();
+        let both = || residuals.iter().zip(&independence);
+        let left_out = both().map(|(residual, others)| residual / others).collect();
+        let studentised = both().map(|(residual, others)| residual.abs() / others.sqrt()).collect();
+        Self { costs, inverse, left_out, studentised, independence }
     }
 
     /// Mean relative error of the rows left out, none above one.

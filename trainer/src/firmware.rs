@@ -27,6 +27,8 @@ pub enum Binary<'a> {
     Probe,
     /// Runs this net.
     Runner(&'a Compiled),
+    /// Runs this net for the harness of MLPerf Tiny.
+    Tiny(&'a Compiled),
 }
 
 /// A firmware for one board.
@@ -65,6 +67,7 @@ pub fn build(board: &Board, binary: Binary<'_>) -> Result<Firmware> {
     let name = match binary {
         Binary::Probe => "probe",
         Binary::Runner(_) => "runner",
+        Binary::Tiny(_) => "tiny",
     };
     run_cargo(board, name, binary, &target)?;
     let built = target.join(&board.target).join("release").join(name);
@@ -99,7 +102,7 @@ fn run_cargo(board: &Board, name: &str, binary: Binary<'_>, target: &Path) -> Re
     cargo.arg("--config").arg(format!("target.'cfg(all())'.rustflags = {}", toml::Value::from(remapped_paths())));
     cargo.args(["build", "--release", "--locked", "--quiet", "--color=never", "--message-format=short"]);
     cargo.args(["--bin", name]);
-    if let Binary::Runner(model) = binary {
+    if let Binary::Runner(model) | Binary::Tiny(model) = binary {
         let folder = std::path::absolute(target.join("model"))?;
         model.save(&folder)?;
         cargo.args(["--features", "model"]).env("OFA_MODEL", folder);

@@ -7,6 +7,7 @@ use trainer::search::Infeasible;
 use trainer::suggest::NothingFits;
 
 mod bench;
+mod board;
 mod compile;
 #[cfg(feature = "torch")]
 mod demo;
@@ -47,6 +48,7 @@ enum Command {
     #[cfg(feature = "torch")]
     Evaluate(evaluate::Cmd),
     Predictor(predictor::Cmd),
+    Board(board::Cmd),
     Measure(measure::Cmd),
     Lab(lab::Cmd),
     #[command(hide = true)]
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "torch")]
         Command::Evaluate(cmd) => cmd.run(),
         Command::Predictor(cmd) => cmd.run(),
+        Command::Board(cmd) => cmd.run(),
         Command::Measure(cmd) => cmd.run(),
         Command::Lab(cmd) => cmd.run(),
         Command::Probe(cmd) => cmd.run(),

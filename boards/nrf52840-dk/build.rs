@@ -1,0 +1,5 @@
+//! See `board_build`.
+
+fn main() {
+    board_build::prepare();
+}
