@@ -182,6 +182,69 @@ fn bad_limits_and_tables_are_refused() {
 }
 
 #[test]
+fn a_search_explains_fronts_and_takes_several_boards() {
+    let lab = Lab::new();
+    let mut other = lab.table(|_| true, "ns");
+    other.provenance.board = "other".into();
+    other.save(&lab.path("other.json")).unwrap();
+    let table = "--table table.json --limit latency=150k";
+    let said: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {table} --explain --json"))).unwrap();
+    let parts = said["explanation"]["parts"].as_array().unwrap();
+    let ticks: u64 = parts.iter().map(|part| part["latency"].as_u64().unwrap()).sum();
+    assert_eq!(Some(ticks), said["latency"]["predicted"].as_u64());
+    assert_eq!(said["explanation"]["limits"][0]["limit"], "latency");
+    assert!(lab.done(&format!("{SEARCH} {table} --explain")).contains(" bind"));
+
+    let front: Front = serde_json::from_str(&lab.done(&format!("{SEARCH} --table table.json --front --json"))).unwrap();
+    assert!(front == files::read_json(&lab.path("front.json"), "").unwrap() && front.nets.len() > 3);
+
+    let two = "--table table.json --table other.json --limit latency@made-up=150k --limit latency@other=0.2ms";
+    let one: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {two} --json"))).unwrap();
+    assert!(one["latency"]["predicted"].as_u64() <= Some(150_000));
+    let each: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {two} --all-boards --json"))).unwrap();
+    assert_eq!(each[1]["latency"]["limit"], 200_000);
+    assert!(each[1]["accuracy"].as_f64() >= one["accuracy"].as_f64());
+    for board in ["made-up", "other"] {
+        Choice::load(&lab.path(board).join("arch.json"), &lab.space).unwrap();
+    }
+    let (code, _, stderr) = lab.ofa(&format!("{SEARCH} {two} --all-boards --limit sram=4"));
+    assert!(code == Some(1) && stderr.contains("made-up: no net fits"), "{stderr}");
+    lab.refused(&format!("{SEARCH} {table} --limit latency@nowhere=3"), &["no table of a board nowhere"]);
+    lab.refused(&format!("{SEARCH} --table table.json --table table.json"), &["second table of the board made-up"]);
+    lab.refused(&format!("{SEARCH} --objective latency"), &["--at-least"]);
+    let fast = lab.done(&format!("{SEARCH} --table table.json --objective latency --at-least 50 --maximise lower"));
+    assert!(fast.contains("latency"), "{fast}");
+}
+
+#[test]
+fn what_the_original_has_is_read_or_refused() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("bad.pth"), b"PK\x03\x04 and no more").unwrap();
+    lab.refused("predictor import bad.pth", &["bad.pth", "cut off or damaged"]);
+    lab.refused("predictor import nowhere.pth", &["cannot read nowhere.pth"]);
+    std::fs::write(lab.path("bad.yaml"), "Conv-input:224x224x3-output:112x112x24:\n  mean: soon\n").unwrap();
+    lab.refused("table import bad.yaml --out t.json", &["bad.yaml: line 2", "\"soon\" is no number"]);
+    std::fs::write(lab.path("hole.yaml"), "Conv-input:224x224x3-output:112x112x24:\n  mean: 3\n").unwrap();
+    lab.refused("table import hole.yaml --out t.json", &["there is no ", "images of 224 pixels"]);
+    assert!(!lab.path("t.json").exists() && !lab.path("predictor-import.onnx").exists());
+}
+
+#[test]
+fn a_space_is_suggested_for_a_board() {
+    let lab = Lab::new();
+    let said = lab.done("space suggest --sram 64k --flash 512k --samples 20 --json --out suggested.toml");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let space = Space::load(lab.path("suggested.toml").to_str().unwrap()).unwrap();
+    assert_eq!(said["space"]["name"], space.name);
+    assert!(std::fs::read_to_string(lab.path("suggested.svg")).unwrap().starts_with("<svg"));
+    lab.done("space suggest --board microbit --samples 5 --out micro.toml");
+    let (code, _, stderr) = lab.ofa("space suggest --sram 100 --flash 1k --samples 5 --out none.toml");
+    assert!(code == Some(1) && stderr.contains("100 bytes of SRAM"), "{stderr}");
+    assert!(!lab.path("none.toml").exists());
+    lab.refused("space suggest --board microbit --keep-sram 64k", &["nothing is left"]);
+}
+
+#[test]
 fn a_compilation_is_whole_and_its_files_agree() {
     let lab = Lab::new();
     let printed = lab.done("compile subnet.onnx --data . --calibration 40 --table table.json --out model");

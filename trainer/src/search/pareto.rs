@@ -1,8 +1,8 @@
 //! The whole front in one go: accuracy, latency, SRAM and flash.
 //!
 //! As NSGA-II (Deb et al. 2002), nets that nothing beats are parents, those in thinly settled parts of the front more
-//! often than others; but all of them are kept, however many they are. Then each is compared with all nets that differ
-//! from it in one choice (Pareto local search, Paquete et al. 2004), until that changes nothing.
+//! often than others; but all of them are kept, however many they are. Later each is compared with all nets that differ
+//! from it in one choice (Pareto local search, Paquete et al. 2004), and evolution goes on where that changes nothing.
 
 use anyhow::{Result, ensure};
 use rand::{Rng, RngExt, SeedableRng};
@@ -22,8 +22,8 @@ const MUTATIONS: [f64; 3] = [0.02, 0.05, 0.1];
 const EVOLUTION: f64 = 0.4;
 /// Nets around which the local search looks at the same time.
 const AROUND: usize = 16;
-/// Generations in a row that find no new net.
-const IDLE: usize = 5;
+/// Ends after so many rounds in a row that add nothing to the front.
+const FRUITLESS: usize = 100;
 
 /// Nets that no other beats or equals in accuracy, latency, SRAM and flash together.
 #[derive(Clone, PartialEq, Debug)]
@@ -80,37 +80,45 @@ fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Res
     first.extend((0..CHILDREN).map(|_| judge.repair(judge.coding.sample(&mut rng), &mut rng)));
     let positions = judge.judge(first, most)?;
     front.add(judge, positions.into_iter().flatten());
-    let mut idle = 0;
-    while !front.0.is_empty() && (judge.evaluations as f64) < EVOLUTION * most as f64 && idle < IDLE {
-        let parents = front.parents(&mut rng);
-        let streams: Vec<(usize, usize, u64)> = parents.into_iter().map(|(a, b)| (a, b, rng.random())).collect();
-        let child = |&(mother, father, stream): &(usize, usize, u64)| {
-            let mut rng = ChaCha8Rng::seed_from_u64(stream);
-            let [mother, father] = [mother, father].map(|net| &judge.nets[net].genes);
-            let child = if rng.random() {
-                judge.coding.mutate(mother, pick(&MUTATIONS, &mut rng), &mut rng)
-            } else {
-                judge.coding.cross(mother, father, &mut rng)
-            };
-            judge.repair(child, &mut rng)
-        };
-        let children: Vec<Genes> = streams.par_iter().map(child).collect();
-        let before = judge.evaluations;
-        let positions = judge.judge(children, most)?;
-        front.add(judge, positions.into_iter().flatten());
-        idle = if judge.evaluations == before { idle + 1 } else { 0 };
-    }
-    while judge.evaluations < most {
-        let around: Vec<usize> = front.unexplored().take(AROUND).collect();
-        if around.is_empty() {
+    let mut fruitless = 0;
+    while judge.evaluations < most && !front.0.is_empty() {
+        // Thorough only once the front is roughly known.
+        let early = (judge.evaluations as f64) < EVOLUTION * most as f64 && fruitless < FRUITLESS;
+        let around: Vec<usize> = if early { vec![] } else { front.unexplored().take(AROUND).collect() };
+        if around.is_empty() && fruitless >= FRUITLESS {
             break;
         }
-        let nets = around.iter().flat_map(|&net| judge.coding.neighbours(&judge.nets[net].genes)).collect();
+        let nets = match &around[..] {
+            [] => children(judge, front, &mut rng),
+            around => around.iter().flat_map(|&net| judge.coding.neighbours(&judge.nets[net].genes)).collect(),
+        };
         front.0.iter_mut().filter(|member| around.contains(&member.net)).for_each(|member| member.explored = true);
         let positions = judge.judge(nets, most)?;
-        front.add(judge, positions.into_iter().flatten());
+        let grown = front.add(judge, positions.into_iter().flatten());
+        fruitless = if grown { 0 } else { fruitless + 1 };
     }
     Ok(())
+}
+
+fn children(judge: &Judge, front: &Archive, rng: &mut ChaCha8Rng) -> Vec<Genes> {
+    let streams: Vec<(usize, usize, u64)> =
+        front.parents(rng).into_iter().map(|(mother, father)| (mother, father, rng.random())).collect();
+    let child = |&(mother, father, stream): &(usize, usize, u64)| {
+        let mut rng = ChaCha8Rng::seed_from_u64(stream);
+        let [mother, father] = [mother, father].map(|net| &judge.nets[net].genes);
+        let child = match rng.random_range(0..3) {
+            0 => judge.coding.mutate(mother, pick(&MUTATIONS, &mut rng), &mut rng),
+            1 => judge.coding.cross(mother, father, &mut rng),
+            // Further than the local search looks, in spaces of few choices too.
+            _ => {
+                let mut child = mother.clone();
+                (0..rng.random_range(2..6)).for_each(|_| judge.coding.nudge(&mut child, &mut rng));
+                child
+            }
+        };
+        judge.repair(child, &mut rng)
+    };
+    streams.par_iter().map(child).collect()
 }
 
 /// All nets so far that nothing beats or equals.
@@ -125,8 +133,9 @@ struct Member {
 }
 
 impl Archive {
-    /// Adds those of the nets that nothing beats, and leaves out what they beat.
-    fn add(&mut self, judge: &Judge, nets: impl Iterator<Item = usize>) {
+    /// Adds those of the nets that nothing beats, and leaves out what they beat. Whether there were any.
+    fn add(&mut self, judge: &Judge, nets: impl Iterator<Item = usize>) -> bool {
+        let mut grown = false;
         for net in nets {
             let Some(values) = values(&judge.nets[net]) else { continue };
             if self.0.iter().any(|member| no_worse(&member.values, &values)) {
@@ -134,7 +143,9 @@ impl Archive {
             }
             self.0.retain(|member| !no_worse(&values, &member.values));
             self.0.push(Member { net, values, explored: false });
+            grown = true;
         }
+        grown
     }
 
     fn unexplored(&self) -> impl Iterator<Item = usize> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::{Value, json};
 use trainer::files;
 use trainer::predictor::Predictor;
@@ -138,7 +139,7 @@ impl Cmd {
             let found = search_front(problem, self.seed)?;
             let front = found.file(space, self.seed, costs);
             files::write_json(&out.join("front.json"), &front)?;
-            return Ok((serde_json::to_value(&front)?, show::front(&found, costs, &out.join("front.json"))));
+            return Ok((as_written(&front)?, show::front(&found, costs, &out.join("front.json"))));
         }
         #[allow(unused_mut)]
         let mut found = search(problem, self.seed)?;
@@ -150,10 +151,10 @@ impl Cmd {
         let explanation = self.explain.then(|| explain(problem, &found.best, self.seed)).transpose()?;
         files::write_json(&out.join("front.json"), &found.front(space, self.seed, costs))?;
         files::write_json(&out.join("arch.json"), &choice)?;
-        let mut value = serde_json::to_value(&choice)?;
+        let mut value = as_written(&choice)?;
         let mut text = show::choice(&choice);
         if let Some(explanation) = &explanation {
-            value["explanation"] = json!(explanation);
+            value["explanation"] = as_written(explanation)?;
             text += &format!("\n{}", show::explanation(explanation, costs.unit()));
         }
         if let Some((report, lines)) = verified {
@@ -240,6 +241,11 @@ impl Cmd {
             let _ = writeln!(std::io::stdout(), "{:#}", json!(infeasible));
         }
     }
+}
+
+/// As a file has it: single precision in few digits.
+fn as_written(value: &impl Serialize) -> Result<Value> {
+    Ok(serde_json::from_str(&serde_json::to_string(value)?)?)
 }
 
 /// The space of that name, its widths multiplied.
