@@ -497,7 +497,8 @@ fn the_program_for_phones_is_exact() {
     assert!(build.status.success());
     let messages = String::from_utf8(build.stdout).unwrap();
     let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let program = messages.filter_map(|message| message["executable"].as_str().map(str::to_string)).last().unwrap();
+    let program =
+        messages.filter_map(|message| message["executable"].as_str().map(str::to_string)).next_back().unwrap();
     let link = format!("exec:qemu-aarch64 '{program}' host:phone");
     let text = succeeds(&["measure", "--board", "host:phone", "--link", &link, "--selftest"]);
     assert!(text.contains("kernels  ok") && text.ends_with("host:phone is fit to measure\n"), "{text}");
