@@ -18,7 +18,7 @@ pub struct Cmd {
     command: Option<What>,
     #[cfg(feature = "torch")]
     #[command(flatten)]
-    train: train::Cmd,
+    train: train::Train,
 }
 
 #[derive(Subcommand)]

@@ -13,8 +13,7 @@ use trainer::survey::{self, Subject};
 use crate::torch::{dataset_for, parse_device};
 
 #[derive(Args)]
-#[group(skip)]
-pub struct Cmd {
+pub struct Train {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]
     supernet: PathBuf,
@@ -40,7 +39,7 @@ pub struct Cmd {
     json: bool,
 }
 
-impl Cmd {
+impl Train {
     pub fn run(self) -> Result<()> {
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
         let dataset = dataset_for(&supernet, self.data)?;
