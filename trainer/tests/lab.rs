@@ -356,18 +356,18 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
         let text = fs::read_to_string(path("tables/status.json")).ok()?;
         serde_json::from_str(&text).ok()
     };
+    let machine = |id: &u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let is_of_the_kind = |id: &u32| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes());
+    let victim = || marked(&mark, "qemu").into_iter().find(is_of_the_kind);
     // In the midst of the work of the kind that has copies.
     for _ in 0..6_000 {
-        let known = status().map_or(0, |status| status["kinds"][1]["known"].as_u64().unwrap());
-        if known as usize > layers.len() / 10 {
+        if victim().is_some() {
             break;
         }
         thread::sleep(Duration::from_millis(20));
     }
-    let machine = |id: &u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let is_of_the_kind = |id: &u32| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes());
-    let victim = marked(&mark, "qemu").into_iter().find(is_of_the_kind);
-    let victim = victim.expect("a board of the kind is at work");
+    thread::sleep(Duration::from_millis(500));
+    let victim = victim().expect("a board of the kind is at work");
     assert!(Command::new("kill").args(["-s", "KILL", &victim.to_string()]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
     let together = start.elapsed();

@@ -10,11 +10,10 @@ use super::pool::HostPool;
 use crate::board::Board;
 use crate::device::Device;
 use crate::link::{LinkError, Measured, Port};
-use crate::table::median;
 
 const SEED: u32 = 7;
 /// Runs of each layer.
-const RUNS: u8 = 5;
+const RUNS: u8 = 15;
 
 /// A thing that was looked at: what, and what there is to say, or what is wrong.
 pub type Check = (&'static str, Result<String>);
@@ -167,7 +166,9 @@ fn timer(board: &Board, device: &mut Device) -> Result<String> {
         let same = |ticks: &[u32]| ticks.iter().all(|&other| other == ticks[0]);
         ensure!(same(&once) && same(&twice), "the same work takes {once:?} {} one time and another", board.unit);
     }
-    let ratio = f64::from(median(&twice)) / f64::from(median(&once));
+    // The shortest, as whatever else such a machine does makes a run longer only.
+    let least = |ticks: &[u32]| f64::from(ticks.iter().copied().min().unwrap_or(1));
+    let ratio = least(&twice) / least(&once);
     ensure!(
         (1.6..2.4).contains(&ratio),
         "twice the work takes {ratio:.2} times as long; does the counter wrap or stop?"
