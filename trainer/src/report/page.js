@@ -64,7 +64,7 @@ const phone = window.innerWidth < 600;
 
 // A frame with axes; returns the drawing and the two scales.
 function frame({ label, width = phone ? 400 : 760, height = phone ? 300 : 380, x, y, xText, yText, xName, yName }) {
-  const [left, right, top, bottom] = [62, 12, 14, 44];
+  const [left, right, top, bottom] = [82, 12, 14, 44];
   const across = (value) => left + ((value - x[0]) / (x[1] - x[0] || 1)) * (width - left - right);
   const down = (value) => height - bottom - ((value - y[0]) / (y[1] - y[0] || 1)) * (height - top - bottom);
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
@@ -218,7 +218,7 @@ function pareto() {
   };
   draw(usable[0]);
   section("front", "The front", `${nets.length} nets that no other one beats in accuracy, latency, SRAM and flash together.` +
-    (chosen >= 0 ? " A ring marks the chosen net." : "") + (limits.latency ? " Grey nets are above the limit of latency." : ""),
+    (chosen >= 0 ? " A ring marks the chosen net." : "") + (nets.some((net) => limits.latency && net.latency > limits.latency) ? " Grey nets are above the limit of latency." : ""),
     el("fieldset", {}, el("legend", {}, "Cost"), usable.map(radio)), place, told, beside);
   if (chosen >= 0) pin(chosen);
 }
