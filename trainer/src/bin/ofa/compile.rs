@@ -16,6 +16,7 @@ use trainer::table::LatencyTable;
 
 /// Quantise a subnet to int8 and write it as Rust source for firmware, with a report.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  ofa compile subnet.onnx --table latency/mps2-an386.json --board mps2-an386")]
 pub struct Cmd {
     /// From `ofa extract`.
     #[arg(default_value = "subnet.onnx")]

@@ -15,6 +15,7 @@ use crate::torch::parse_device;
 /// Train, predict, measure, search, extract, compile and run, on an emulated Cortex-M4: Fashion-MNIST, or images of
 /// yours.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  ofa demo --seed 0\n  ofa demo --data photos --space mcu --out out/photos")]
 pub struct Cmd {
     /// Where all files go.
     #[arg(long, default_value = "out/demo")]

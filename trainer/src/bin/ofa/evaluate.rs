@@ -17,6 +17,13 @@ use crate::torch::{dataset_for, named_arch, parse_device};
 
 /// Judge nets of a supernet on images, each with statistics of its own.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa evaluate supernet.safetensors --arch smallest\n",
+        "  ofa evaluate supernet.safetensors --random 50 --split test --json",
+    )
+)]
 pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]

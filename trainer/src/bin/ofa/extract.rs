@@ -13,6 +13,7 @@ use crate::torch::{dataset_for, named_arch, parse_device};
 
 /// Take a subnet out of the supernet: batch norm recalibrated and folded, as ONNX.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  ofa extract supernet.safetensors --arch arch.json --out subnet.onnx")]
 pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]

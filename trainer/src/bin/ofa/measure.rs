@@ -24,6 +24,14 @@ use trainer::progress::with_progress;
 ///
 /// Killed at any moment, the same command goes on where it stopped.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa measure --board mps2-an386 --selftest\n",
+        "  ofa measure --board mps2-an386 --space mcu --budget 106\n",
+        "  ofa measure --board mps2-an386 --validate 30 --json",
+    )
+)]
 pub struct Cmd {
     /// A folder of boards/, or host: this machine.
     #[arg(long)]

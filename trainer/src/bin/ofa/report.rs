@@ -12,6 +12,7 @@ use trainer::report::report;
 ///
 /// The page needs no network and no other file.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  ofa report out/demo --out report.html")]
 pub struct Cmd {
     /// The folder.
     #[arg(default_value = "out/demo")]

@@ -16,6 +16,7 @@ use trainer::progress::with_progress;
 
 /// Run a compiled net on a board: predicted beside measured, every score beside this host's.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  ofa run model --board mps2-an386 --images 100 --sizes")]
 pub struct Cmd {
     /// The folder that `ofa compile` wrote.
     model: PathBuf,

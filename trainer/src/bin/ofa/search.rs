@@ -23,6 +23,14 @@ use trainer::table::LatencyTable;
 ///
 /// Exit code 1: no net fits; the message says which limit excludes how many, and what the nearest net needs.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa search --table latency/mps2-an386.json --limit latency=4M --limit sram=16k --explain\n",
+        "  ofa search --table latency/mps2-an386.json --front --json\n",
+        "  ofa search --limit flash=200k --verify 5 --supernet supernet.safetensors",
+    )
+)]
 pub struct Cmd {
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "fashion")]

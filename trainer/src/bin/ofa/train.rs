@@ -18,6 +18,14 @@ use crate::torch::{named_arch, parse_device};
 
 /// Train a supernet by a recipe.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa train --recipe full\n",
+        "  ofa train --space mcu:3 --data photos --recipe mcu --out photos.safetensors\n",
+        "  ofa train --show-recipe full > mine.toml && ofa train --recipe mine.toml",
+    )
+)]
 pub struct Cmd {
     /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes) or a TOML file.
     #[arg(long, default_value = "fashion")]
