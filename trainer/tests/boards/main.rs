@@ -430,6 +430,32 @@ fn the_commands_work_on_files() {
     fails(&run, &["table.json", "EOF"]);
 }
 
+/// A fifth of a space, of which the search then knows every layer.
+#[test]
+fn a_part_of_a_space_is_measured_and_the_rest_predicted() {
+    need_qemu!();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let measure = |arguments: &[&str]| {
+        let output = ofa(&[&["measure", "--board", BOARD, "--runs", "1", "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let said = measure(&["--budget", "24", "--out", &path("some.json")]);
+    let all = fashion().distinct_layers().len();
+    assert_eq!((&said["measured"], &said["predicted"]), (&24.into(), &(all - 24).into()), "{said:#}");
+    assert!(said["held_out"]["median_error"].as_f64().unwrap() < 0.15, "{said:#}");
+    let table = LatencyTable::load(Path::new(&path("some.json")), &fashion()).unwrap();
+    assert!(table.provenance.command.ends_with("--budget 24"), "{}", table.provenance.command);
+    trainer::search::Costs::from_table(&fashion(), &table).unwrap();
+
+    // A board of the same kind: its own table foretells it.
+    let said = measure(&["--budget", "20", "--transfer-from", &path("some.json"), "--out", &path("other.json")]);
+    assert_eq!(said["held_out"]["layers"], 20, "{said:#}");
+    let few = ["measure", "--board", BOARD, "--budget", "5"];
+    assert_eq!(ofa(&few).status.code(), Some(2));
+}
+
 /// The four files of a data set of grey noise.
 fn write_idx(folder: &Path, side: u16, count: usize) {
     fs::create_dir_all(folder).unwrap();
