@@ -12,9 +12,6 @@ const NOISE: f64 = 0.1;
 
 /// The `budget` layers that tell the most about all of them: one after the other the one that lessens the summed
 /// uncertainty of all layers most (a greedy I-optimal design). Which of nearly equal ones follows from the seed. Sorted.
-///
-/// # Panics
-/// Never: multiplications are known of every layer.
 pub fn choose(layers: &[Layer], budget: usize, seed: u64) -> Vec<Layer> {
     let columns = Columns::new(layers, &[], Prior::Macs).expect("all layers have multiplications");
     let rows = layers.iter().map(|layer| {
