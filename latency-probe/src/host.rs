@@ -3,7 +3,6 @@
 
 mod affinity;
 
-use std::convert::Infallible;
 use std::format;
 use std::fs;
 use std::io::{self, Read as _, StdinLock, StdoutLock, Write as _};
@@ -11,12 +10,11 @@ use std::string::{String, ToString};
 use std::time::Instant;
 use std::vec;
 
-use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
 use runtime::{Channel, Weights};
 
 use crate::wire::{CRC, FRAME, Facts, VERSION};
-use crate::{Meter, Probe, Timer, fill, serve};
+use crate::{Meter, NoPin, Probe, Timer, fill, serve};
 
 /// Memory that it has for one layer or chain.
 pub const ARENA_BYTES: usize = 64 << 20;
@@ -89,22 +87,6 @@ impl Timer for Clock {
 
     fn since(&self, start: u32) -> u32 {
         self.now().wrapping_sub(start)
-    }
-}
-
-struct NoPin;
-
-impl digital::ErrorType for NoPin {
-    type Error = Infallible;
-}
-
-impl OutputPin for NoPin {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

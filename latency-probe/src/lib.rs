@@ -34,7 +34,7 @@ mod trial;
 mod wire;
 
 pub use chain::{Chain, expected_of_chain};
-pub use meter::{Meter, Timer};
+pub use meter::{Meter, NoPin, Timer};
 pub use pool::{Pool, fill};
 pub use probe::Probe;
 pub use runner::Runner;

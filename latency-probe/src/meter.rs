@@ -1,6 +1,8 @@
 //! How a board times a piece of work.
 
-use embedded_hal::digital::OutputPin;
+use core::convert::Infallible;
+
+use embedded_hal::digital::{self, OutputPin};
 
 /// A board's timer, in the board's own unit.
 pub trait Timer {
@@ -18,6 +20,24 @@ pub struct Meter<T, P> {
     pub timer: T,
     /// What shows it.
     pub pin: P,
+}
+
+/// Where there is no pin, or nothing is connected to it.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPin;
+
+impl digital::ErrorType for NoPin {
+    type Error = Infallible;
+}
+
+impl OutputPin for NoPin {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 impl<T: Timer, P: OutputPin> Meter<T, P> {

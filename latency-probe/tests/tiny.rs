@@ -3,9 +3,8 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 
-use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
-use latency_probe::{Facts, Meter, Timer, Tiny, serve_tiny};
+use latency_probe::{Facts, Meter, NoPin, Timer, Tiny, serve_tiny};
 use proptest::prelude::*;
 use runtime::{Activation, Arena, Channel, Layer, Linear, Model, Quant, ScoreScale, Step};
 
@@ -72,22 +71,6 @@ impl Timer for Ten {
 
     fn since(&self, start: u32) -> u32 {
         self.0.get().wrapping_sub(start)
-    }
-}
-
-struct NoPin;
-
-impl digital::ErrorType for NoPin {
-    type Error = Infallible;
-}
-
-impl OutputPin for NoPin {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

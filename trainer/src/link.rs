@@ -270,11 +270,9 @@ fn read_frames(mut input: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::io::{PipeReader, PipeWriter, pipe};
 
-    use embedded_hal::digital::{self, OutputPin};
-    use latency_probe::{Meter, Pool, Probe, Runner, Service, Timer, expected, serve};
+    use latency_probe::{Meter, NoPin, Pool, Probe, Runner, Service, Timer, expected, serve};
     use runtime::{Activation, Arena, Channel, Conv, Linear, Model, Quant, Shape, Step};
 
     use super::*;
@@ -333,26 +331,12 @@ mod tests {
         }
     }
 
-    impl digital::ErrorType for Nothing {
-        type Error = Infallible;
-    }
-
-    impl OutputPin for Nothing {
-        fn set_low(&mut self) -> Result<(), Infallible> {
-            Ok(())
-        }
-
-        fn set_high(&mut self) -> Result<(), Infallible> {
-            Ok(())
-        }
-    }
-
     /// A link to that service, whose replies go through `wire`.
     fn link(service: impl Service + Send + 'static, wire: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Link {
         let ((input, to_device), (from_device, output)) = (pipe().unwrap(), pipe().unwrap());
         thread::spawn(move || {
             let (mut end, mut service) = (DeviceEnd { input, output, wire }, service);
-            let mut meter = Meter { timer: Nothing, pin: Nothing };
+            let mut meter = Meter { timer: Nothing, pin: NoPin };
             let _ = serve(&mut end, &FACTS, &mut meter, &mut service, &mut [0; FRAME]);
         });
         Link::new(from_device, to_device, Duration::from_millis(200))

@@ -2,7 +2,6 @@
 //! boards need QEMU and say aloud when it is missing.
 
 use std::collections::{BTreeSet, HashSet};
-use std::convert::Infallible;
 use std::fmt;
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -13,8 +12,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use embedded_hal::digital::{self, OutputPin};
-use latency_probe::{FRAME, Facts, Meter, Pool, Probe, Timer, serve};
+use latency_probe::{FRAME, Facts, Meter, NoPin, Pool, Probe, Timer, serve};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use runtime::{Activation, Layer, Linear};
@@ -90,7 +88,7 @@ impl Port for Bad {
         thread::spawn(move || {
             let mut link = DeviceEnd { input: device_input, output: device_output };
             let mut probe = Probe::new(vec![0; 64 << 10].leak(), POOL.weights());
-            let _ = serve(&mut link, &FACTS, &mut Meter { timer: Seven, pin: Seven }, &mut probe, &mut [0; FRAME]);
+            let _ = serve(&mut link, &FACTS, &mut Meter { timer: Seven, pin: NoPin }, &mut probe, &mut [0; FRAME]);
         });
         // A wire each way, so that what is read and written is garbled between the two.
         Ok(Streams {
@@ -178,20 +176,6 @@ impl Timer for Seven {
 
     fn since(&self, _: u32) -> u32 {
         7
-    }
-}
-
-impl digital::ErrorType for Seven {
-    type Error = Infallible;
-}
-
-impl OutputPin for Seven {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

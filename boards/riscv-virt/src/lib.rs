@@ -6,10 +6,9 @@ mod chip;
 
 use core::convert::Infallible;
 
-use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
 use halt as _;
-use latency_probe::{Meter, Timer};
+use latency_probe::{Meter, NoPin, Timer};
 use riscv::register::minstret;
 
 use chip::{UART_DATA, UART_STATE};
@@ -72,24 +71,6 @@ impl Timer for Counter {
 
     fn since(&self, start: u32) -> u32 {
         (minstret::read() as u32).wrapping_sub(start)
-    }
-}
-
-/// A pin that nothing is connected to.
-#[derive(Debug)]
-pub struct NoPin;
-
-impl digital::ErrorType for NoPin {
-    type Error = Infallible;
-}
-
-impl OutputPin for NoPin {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 
