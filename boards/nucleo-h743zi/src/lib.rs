@@ -8,16 +8,12 @@ use latency_probe::Meter;
 use rtt::{Cycles, Rtt};
 
 pub use chip::Pin;
-pub use rtt::entry;
+pub use rtt::{CHANNELS, TAPS, entry};
 
 include!(env!("OFA_FACTS"));
 
 /// Memory that the probe has for one layer. The stack gets what is left.
 pub const ARENA_BYTES: usize = 384 << 10;
-/// Taps in the probe's pool of weights.
-pub const TAPS: usize = 512 << 10;
-/// Channels in the probe's pool of weights.
-pub const CHANNELS: usize = 4096;
 
 /// The link to the host. Starts the chip.
 pub fn link() -> Rtt {

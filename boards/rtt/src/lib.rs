@@ -17,6 +17,11 @@ pub use cortex_m_rt::entry;
 #[cfg(feature = "dwt")]
 pub use dwt::Cycles;
 
+/// Taps in the probe's pool of weights, which all these boards have the flash for.
+pub const TAPS: usize = 512 << 10;
+/// Channels in the probe's pool of weights.
+pub const CHANNELS: usize = 4096;
+
 /// Channel 0 in both directions. Its memory is `.uninit.rtt.*`, which a chip with a data cache places where the
 /// probe sees what the core has written.
 pub struct Rtt {
