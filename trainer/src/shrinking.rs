@@ -100,7 +100,7 @@ impl Study<'_> {
         ensure!(steps >= 10, "{steps} steps are too few for every phase to have some");
         let archs = archs(space);
         let seeds: Vec<u64> = (first_seed..first_seed + seeds).collect();
-        let mut journal = Journal::open(journal, self.identity(&archs)?)?;
+        let mut journal = Journal::open(journal, &self.identity(&archs)?)?;
         let mut measured: Vec<Vec<Vec<f64>>> = vec![vec![vec![]; RECIPES.len() + 1]; archs.len()];
         for &seed in &seeds {
             for (way, name) in RECIPES.iter().enumerate() {

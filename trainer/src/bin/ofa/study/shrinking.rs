@@ -32,7 +32,7 @@ pub struct Cmd {
     /// Steps of each training.
     #[arg(long, default_value_t = 3000)]
     steps: usize,
-    /// The folder for shrinking.json, shrinking.md and shrinking.svg, and trainings.json, from which it goes on.
+    /// The folder for shrinking.json, shrinking.md and shrinking.svg, and trainings.journal, from which it goes on.
     #[arg(long, default_value = "study")]
     out: PathBuf,
     /// cpu, or cuda:0.
@@ -55,7 +55,7 @@ impl Cmd {
             seeds: self.seeds,
             first_seed: self.seed,
         };
-        let result = study.run(&self.out.join("trainings.json"), |line| eprintln!("  {line}"))?;
+        let result = study.run(&self.out.join("trainings.journal"), |line| eprintln!("  {line}"))?;
         files::write_json(&self.out.join("shrinking.json"), &result)?;
         files::write(&self.out.join("shrinking.md"), format!("{}\n", result.table()).as_bytes())?;
         files::write(&self.out.join("shrinking.svg"), result.plot().as_bytes())?;
