@@ -149,8 +149,7 @@ pub fn measure_into(
     let identity = identity(bench.board, &bench.probe_name()?, settings.seed);
     let journal = journal_path(out, &identity);
     let table = table(bench, space, layers, settings, Some((&journal, &identity)), done)?;
-    table.save(out)?;
-    std::fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))?;
+    settle(&table, out, &journal)?;
     Ok(table)
 }
 
@@ -196,9 +195,14 @@ pub fn measure_missing(
     };
     table.layers.extend(entries);
     table.layers.sort_by_key(|entry| entry.layer);
-    table.save(path)?;
-    std::fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))?;
+    settle(&table, path, &journal)?;
     Ok(table)
+}
+
+/// Writes a table; what its journal kept is in it then.
+fn settle(table: &LatencyTable, path: &Path, journal: &Path) -> Result<()> {
+    table.save(path)?;
+    std::fs::remove_file(journal).with_context(|| format!("cannot remove {}", journal.display()))
 }
 
 /// What a journal of that board's layers begins with.

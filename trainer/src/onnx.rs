@@ -21,4 +21,4 @@ pub use write::write;
 
 pub(crate) use build::{Attribute, Graph};
 pub(crate) use parse::{Nodes, Parsed};
-pub(crate) use write::map_names;
+pub(crate) use write::{map_names, output_names};

@@ -8,7 +8,7 @@ use crate::dataset::Images;
 use crate::files::Header;
 use crate::float::FloatNet;
 use crate::model::{Compiled, flash_bytes};
-use crate::onnx::map_names;
+use crate::onnx::output_names;
 use crate::space::Arch;
 use crate::subnet::Subnet;
 use crate::table::LatencyTable;
@@ -126,7 +126,7 @@ fn latency(layers: &[Layer], table: &LatencyTable) -> Result<Latency> {
 
 /// For each layer's output, power over power of the error, in decibels.
 fn layer_errors(subnet: &Subnet, model: &Compiled, images: &Images) -> Result<Vec<f64>> {
-    let outputs: Vec<String> = map_names(subnet).into_iter().filter_map(|mut names| names.pop()).collect();
+    let outputs = output_names(subnet);
     let net = FloatNet::with_results(subnet, &outputs)?;
     let mut powers = vec![[0.0; 2]; outputs.len()];
     for i in 0..images.len() {

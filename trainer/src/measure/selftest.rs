@@ -15,6 +15,18 @@ const SEED: u32 = 7;
 /// Runs of each layer.
 const RUNS: u8 = 15;
 
+/// Small enough for the smallest board.
+const BLOCK: Block = Block {
+    input: Shape::new(6, 6, 8),
+    expanded: 24,
+    kernel: 3,
+    stride: 1,
+    squeeze: 0,
+    channels: 8,
+    residual: true,
+    activation: Activation::Relu6,
+};
+
 /// A thing that was looked at: what, and what there is to say, or what is wrong.
 pub type Check = (&'static str, Result<String>);
 
@@ -86,16 +98,7 @@ fn link(device: &mut Device) -> Result<String> {
 pub fn layers() -> Vec<Layer> {
     let activation = Activation::Relu6;
     let conv = Conv { input: Shape::new(8, 8, 4), channels: 8, kernel: 3, stride: 1, activation };
-    let block = Block {
-        input: Shape::new(6, 6, 8),
-        expanded: 24,
-        kernel: 3,
-        stride: 1,
-        squeeze: 0,
-        channels: 8,
-        residual: true,
-        activation,
-    };
+    let block = BLOCK;
     let depthwise = Depthwise { input: Shape::new(7, 7, 12), kernel: 3, stride: 1, activation };
     vec![
         Layer::Conv(conv),
@@ -129,16 +132,7 @@ fn kernels(device: &mut Device, pool: &HostPool) -> Result<String> {
 fn chain(device: &mut Device, pool: &HostPool) -> Result<String> {
     let activation = Activation::Relu6;
     let stem = Conv { input: Shape::new(12, 12, 1), channels: 8, kernel: 3, stride: 2, activation };
-    let block = Block {
-        input: stem.output(),
-        expanded: 24,
-        kernel: 3,
-        stride: 1,
-        squeeze: 0,
-        channels: 8,
-        residual: true,
-        activation,
-    };
+    let block = Block { input: stem.output(), ..BLOCK };
     let layers = [
         Layer::Conv(stem),
         Layer::Block(block),

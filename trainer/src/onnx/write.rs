@@ -64,6 +64,11 @@ pub(crate) fn map_names(subnet: &Subnet) -> Vec<Vec<String>> {
     subnet.layers.iter().enumerate().map(names).collect()
 }
 
+/// The name of each layer's output.
+pub(crate) fn output_names(subnet: &Subnet) -> Vec<String> {
+    map_names(subnet).into_iter().filter_map(|mut names| names.pop()).collect()
+}
+
 fn conv(graph: &mut Graph, conv: &Conv, affine: &Affine, input: &str, output: &str) {
     let window = Window { kernel: conv.kernel, stride: conv.stride, group: 1 };
     let depth = conv.input.channels.into();

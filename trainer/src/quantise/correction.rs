@@ -8,7 +8,7 @@ use runtime::{Activation, Layer, Linear, Net, Step, Weights};
 use crate::dataset::Images;
 use crate::float::FloatNet;
 use crate::model::{Compiled, Scale, less_128};
-use crate::onnx::map_names;
+use crate::onnx::output_names;
 use crate::quantise::convolution::CORRECTION_LIMIT;
 use crate::subnet::Subnet;
 
@@ -54,8 +54,7 @@ fn ends_in_sums(layer: &Layer) -> bool {
 
 /// Of each layer's output in float, the mean of each channel.
 fn float_means(subnet: &Subnet, images: &Images) -> Result<Vec<Vec<f64>>> {
-    let outputs: Vec<String> = map_names(subnet).into_iter().filter_map(|mut names| names.pop()).collect();
-    let net = FloatNet::with_results(subnet, &outputs)?;
+    let net = FloatNet::with_results(subnet, &output_names(subnet))?;
     let of_image = |i: usize| -> Result<Vec<Vec<f64>>> {
         let mut means = vec![];
         net.run(images.image(i), |layer, planes| {

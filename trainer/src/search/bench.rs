@@ -68,8 +68,8 @@ pub fn search_bench(problem: &Problem, evaluations: usize, seed: u64, beside: bo
     Ok(SearchBench { evaluations: found.evaluations, seconds, threads, best: found.best, limits, original })
 }
 
-/// A predictor of the original's form, 128 → `hidden` three times → 1, the original's `hidden` being 400, with weights drawn as networks begin (He et al. 2015):
-/// over the space its accuracies have a mean of 75 % and a deviation of 1 point.
+/// A predictor of the original's form, 128 → `hidden` three times → 1, the original's `hidden` being 400, with weights drawn
+/// as networks begin (He et al. 2015): over the space its accuracies have a mean of 75 % and a deviation of 1 point.
 ///
 /// # Errors
 /// If the space is not the original's.
