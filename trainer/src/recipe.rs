@@ -96,6 +96,8 @@ pub enum Net {
     Largest,
     /// The smallest, at the smallest resolution.
     Smallest,
+    /// The largest or the smallest, drawn evenly.
+    End,
     /// One drawn evenly.
     Random,
     /// The one that `--arch` names.

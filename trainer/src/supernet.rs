@@ -133,11 +133,29 @@ impl Supernet {
     /// # Errors
     /// If libtorch cannot copy.
     pub fn snapshot(&self) -> Result<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mut copy = Self::new(&self.space, self.normalisation.clone(), self.device(), &mut rng)?;
-        copy.facts.clone_from(&self.facts);
+        let mut copy = self.blank()?;
         copy.variables.copy(&self.variables)?;
         Ok(copy)
+    }
+
+    /// The same but for its weights.
+    fn blank(&self) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let blank = Self::new(&self.space, self.normalisation.clone(), self.device(), &mut rng)?;
+        Ok(Self { facts: self.facts.clone(), ..blank })
+    }
+
+    /// The same weights in the same memory, for another thread: what is written to one is seen by all.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn share(&self) -> Result<Self> {
+        let shared = self.blank()?;
+        let ours = self.variables.variables();
+        for (name, mut variable) in shared.variables.variables() {
+            variable.f_set_data(&ours[&name].detach())?;
+        }
+        Ok(shared)
     }
 
     /// Scores, batch × classes, of float pixels, batch × channels × height × width, as training sees them:

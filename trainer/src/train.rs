@@ -4,6 +4,7 @@ mod bar;
 mod batches;
 mod checkpoint;
 mod journal;
+mod nets;
 pub mod profile;
 mod sgd;
 pub mod speed;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use rand::Rng;
+use rand::{Rng, RngExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
@@ -30,10 +31,11 @@ use bar::TrainingBar;
 use batches::{BatchSettings, Batches};
 use checkpoint::{Checkpoints, Position, State, existing};
 use journal::Journal;
+use nets::{Learned, side_by_side};
 use profile::{Part, Profile};
 use sgd::{Gradient, Sgd};
 pub use stop::{StopSignal, Stopped};
-use teacher::{Frozen, distance};
+use teacher::{Frozen, Goal};
 
 /// Validation images on which the ends of the space are judged after a phase.
 const JUDGED_IMAGES: usize = 2000;
@@ -257,9 +259,10 @@ impl<'a> Trainer<'a> {
         let steps = phase.steps(dataset.train.len(), recipe.batch);
         let Position { step: done, loss, accuracy, .. } = self.position;
         let mut bar = TrainingBar::new(&phase.name, steps, done, loss, accuracy);
+        let mut copies = phase.nets.iter().map(|_| self.supernet.share()).collect::<Result<Vec<_>>>()?;
         while self.position.step < steps {
             let learning_rate = learning_rate(phase, self.position.step, steps);
-            let gradient = self.gradient(phase, &open, &mut bar)?;
+            let gradient = self.gradient(phase, &open, &mut copies, &mut bar)?;
             self.sgd.step(&gradient, learning_rate);
             bar.step(recipe.batch);
             self.position.step += 1;
@@ -273,24 +276,23 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The gradient of one step: the mean of those of its nets.
-    fn gradient(&mut self, phase: &Phase, open: &Space, bar: &mut TrainingBar) -> Result<Gradient> {
-        let seed = self.training.seed;
+    /// The gradient of one step: the mean of those of its nets, which `copies` compute, one each.
+    fn gradient(
+        &mut self,
+        phase: &Phase,
+        open: &Space,
+        copies: &mut [Supernet],
+        bar: &mut TrainingBar,
+    ) -> Result<Gradient> {
         let batch = self.batches.next()?;
-        let mut rng = generator(seed, Purpose::Nets, self.position.total);
-        let frozen = self.teacher.as_ref().filter(|_| phase.has_teacher(Teacher::Frozen));
-        let mut teacher = frozen.map(|teacher| teacher.scores(|side| batch.pixels(side)));
+        let mut rng = generator(self.training.seed, Purpose::Nets, self.position.total);
+        let archs: Vec<_> = phase.nets.iter().map(|net| self.draw(*net, phase, open, &mut rng)).collect();
+        let frozen = self.teacher.as_mut().filter(|_| phase.has_teacher(Teacher::Frozen));
+        let goal = Goal::new(phase, self.training.recipe);
         let mut gradient = Gradient::default();
-        for net in &phase.nets {
-            let arch = self.draw(*net, phase, open, &mut rng);
-            let forward = self.supernet.forward_for_gradient(&arch, &batch.pixels(arch.resolution));
-            let scores = forward.scores.detach();
-            let loss = self.loss(phase, &forward.scores, &batch.labels, teacher.as_ref());
+        for Learned { loss, scores, gradient: more } in side_by_side(copies, &archs, frozen, &batch, &goal) {
             bar.add(&loss, &scores, &batch.labels)?;
-            gradient.add(forward.gradient(&(loss / phase.nets.len() as f64), self.sgd.parameters()));
-            if teacher.is_none() && phase.has_teacher(Teacher::InPlace) {
-                teacher = Some(scores);
-            }
+            gradient.add(more);
         }
         Ok(gradient)
     }
@@ -299,28 +301,16 @@ impl<'a> Trainer<'a> {
         match net {
             Net::Largest => open.largest(),
             Net::Smallest => open.smallest(),
+            Net::End => self.draw(if rng.random() { Net::Largest } else { Net::Smallest }, phase, open, rng),
             Net::Random => phase.open.sample(open, rng),
             Net::Given => self.training.given.expect("checked before").clone(),
         }
     }
 
-    fn loss(&self, phase: &Phase, scores: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
-        let of_labels = || {
-            let smoothing = self.training.recipe.label_smoothing;
-            scores.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, smoothing)
-        };
-        match (&phase.distillation, teacher) {
-            (Some(distillation), Some(teacher)) => {
-                let loss = distance(distillation, scores, teacher) * distillation.weight;
-                if distillation.labels > 0.0 { loss + of_labels() * distillation.labels } else { loss }
-            }
-            _ => of_labels(),
-        }
-    }
-
-    /// Steps as [`Trainer::run`] takes them, on the clock.
+    /// Steps as [`Trainer::run`] takes them, but one net after another, on the clock.
     fn profile_steps(&mut self, phase: &Phase, steps: usize) -> Result<Profile> {
         let open = phase.open.narrow(self.training.space)?;
+        let goal = Goal::new(phase, self.training.recipe);
         let mut profile = Profile::new(steps);
         for _ in 0..steps {
             let batch = profile.time(Part::Data, "images", || self.batches.next())?;
@@ -336,7 +326,7 @@ impl<'a> Trainer<'a> {
                 let mut scores = None;
                 let loss = |of: &Tensor| {
                     scores = Some(of.detach());
-                    self.loss(phase, of, &batch.labels, teacher.as_ref()) / phase.nets.len() as f64
+                    goal.loss(of, &batch.labels, teacher.as_ref()) / phase.nets.len() as f64
                 };
                 let parts = profile.gradient(&self.supernet, &arch, &pixels, self.sgd.parameters(), loss);
                 parts.into_iter().for_each(|part| gradient.add(part));

@@ -55,7 +55,12 @@ pub(super) fn weight_gradients(problems: &[Problem]) -> Vec<Tensor> {
             output,
         })
     });
-    groups.collect::<Vec<_>>().into_par_iter().for_each(Group::run);
+    let groups: Vec<_> = groups.collect();
+    // A net that has one thread has the others' beside it.
+    match tch::get_num_threads() {
+        1 => groups.into_iter().for_each(Group::run),
+        _ => groups.into_par_iter().for_each(Group::run),
+    }
     let side = |problem: &Problem| i64::from(problem.kernel);
     let tensors = gradients.iter().zip(problems);
     tensors.map(|(values, problem)| Tensor::from_slice(values).view([-1, 1, side(problem), side(problem)])).collect()

@@ -1,5 +1,7 @@
 //! What each step learns from.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use tch::{Device, Tensor};
 
@@ -16,7 +18,7 @@ pub(super) struct Batches {
 /// The images of a step.
 pub(super) struct Batch {
     /// At the largest resolution of the space.
-    images: Images,
+    images: Arc<Images>,
     device: Device,
     /// Classes, i64.
     pub labels: Tensor,
@@ -55,7 +57,7 @@ impl Batches {
     /// As [`Loader::next`].
     pub fn next(&mut self) -> Result<Batch> {
         let images = self.loader.next()?;
-        Ok(Batch { labels: labels(&images, self.device), images, device: self.device })
+        Ok(Batch { labels: labels(&images, self.device), images: images.into(), device: self.device })
     }
 
     /// As [`Loader::waited`].
@@ -65,6 +67,17 @@ impl Batches {
 }
 
 impl Batch {
+    /// The same images, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        let Self { images, device, labels } = self;
+        Self { images: images.clone(), device: *device, labels: labels.shallow_clone() }
+    }
+
+    /// Whether the processor computes with them.
+    pub fn on_cpu(&self) -> bool {
+        self.device == Device::Cpu
+    }
+
     /// Float pixels, batch × channels × side × side, as judges see them.
     pub fn pixels(&self, side: u16) -> Tensor {
         pixels(&self.images.resized(side), self.device)

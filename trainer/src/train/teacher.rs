@@ -1,11 +1,11 @@
-//! What nets imitate.
+//! What nets learn: their labels, and the scores of a net that they imitate.
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
 use crate::dataset::Split;
 use crate::evaluate::calibrate;
-use crate::recipe::{Distillation, DistillationLoss};
+use crate::recipe::{Distillation, DistillationLoss, Phase, Recipe, Teacher};
 use crate::space::Arch;
 use crate::supernet::{Statistics, Supernet};
 
@@ -40,8 +40,40 @@ impl Frozen {
     }
 }
 
+/// What the nets of a phase learn.
+#[derive(Clone, Copy)]
+pub(super) struct Goal {
+    distillation: Option<Distillation>,
+    label_smoothing: f64,
+}
+
+impl Goal {
+    /// Of a phase of a recipe.
+    pub fn new(phase: &Phase, recipe: &Recipe) -> Self {
+        Self { distillation: phase.distillation, label_smoothing: recipe.label_smoothing }
+    }
+
+    /// Whether a step's first net is what its others imitate.
+    pub fn in_place(&self) -> bool {
+        self.distillation.is_some_and(|distillation| distillation.teacher == Teacher::InPlace)
+    }
+
+    /// How far scores are from the labels, and from those of the teacher where there is one.
+    pub fn loss(&self, scores: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
+        let of_labels =
+            || scores.cross_entropy_loss(labels, None::<Tensor>, tch::Reduction::Mean, -100, self.label_smoothing);
+        match (&self.distillation, teacher) {
+            (Some(distillation), Some(teacher)) => {
+                let loss = distance(distillation, scores, teacher) * distillation.weight;
+                if distillation.labels > 0.0 { loss + of_labels() * distillation.labels } else { loss }
+            }
+            _ => of_labels(),
+        }
+    }
+}
+
 /// The distance of a net's scores to its teacher's.
-pub(super) fn distance(distillation: &Distillation, scores: &Tensor, teacher: &Tensor) -> Tensor {
+fn distance(distillation: &Distillation, scores: &Tensor, teacher: &Tensor) -> Tensor {
     let temperature = distillation.temperature;
     let log = |scores: &Tensor| (scores / temperature).log_softmax(1, Kind::Float);
     let expected = |values: Tensor| (log(teacher).exp() * values).sum_dim_intlist([1].as_slice(), false, Kind::Float);
@@ -55,7 +87,6 @@ pub(super) fn distance(distillation: &Distillation, scores: &Tensor, teacher: &T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Teacher;
 
     fn distillation(loss: DistillationLoss, temperature: f64) -> Distillation {
         Distillation { teacher: Teacher::Frozen, loss, temperature, weight: 1.0, labels: 1.0 }
