@@ -56,3 +56,6 @@ fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Command)>) {
         collect(below, &format!("{name}-{}", below.get_name()), pages);
     }
 }
+
+#[cfg(all(test, feature = "torch"))]
+mod tests;
