@@ -72,6 +72,6 @@ fn the_best_nets_of_a_search_are_judged() {
 #[test]
 fn training_steps_are_timed() {
     let space = tiny("space.toml");
-    let bench = ["bench", "train", "--space", &space, "--resolution", "12", "--batch", "2", "--steps", "1", "--json"];
-    assert_eq!(valid("bench-train", &done(&bench))["steps"], 1);
+    let bench = ["bench", "train", "--space", &space, "--resolution", "12", "--batch", "2", "--steps", "5", "--json"];
+    assert_eq!(valid("bench-train", &done(&bench))["steps"], 5);
 }
