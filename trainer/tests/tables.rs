@@ -10,7 +10,7 @@ use runtime::Layer;
 use trainer::estimate::Estimate;
 use trainer::files::Header;
 use trainer::space::Space;
-use trainer::table::{Entry, FORMAT, LatencyTable, Provenance};
+use trainer::table::{Entry, FORMAT, LatencyTable, Outcome, Provenance};
 
 /// All layers of a space, whose ticks are thirty and two for each multiplication.
 fn table() -> LatencyTable {
@@ -84,7 +84,11 @@ impl Lab {
 #[test]
 fn milliseconds_stand_where_the_unit_is_one_of_time() {
     let lab = Lab::new();
-    lab.save("a.json", |_| ()).save("b.json", |table| table.provenance.unit = "instructions".into());
+    lab.save("a.json", |_| ()).save("b.json", |table| {
+        table.provenance.unit = "instructions".into();
+        table.layers[3].outcome = Outcome::Refused("it is too large".into());
+        table.layers[4].outcome = Outcome::Predicted { ticks: 9, low: 8, high: 10 };
+    });
     let cycles = lab.prints(&["table", "show", "a.json", "--sort", "ticks", "--limit", "1"]);
     assert!(cycles.contains(" ms ") && cycles.contains("block "), "{cycles}");
     let instructions = lab.prints(&["table", "show", "b.json"]);
