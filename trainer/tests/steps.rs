@@ -214,6 +214,12 @@ fn a_search_explains_fronts_and_takes_several_boards() {
     }
     let (code, _, stderr) = lab.ofa(&format!("{SEARCH} {two} --all-boards --limit sram=4"));
     assert!(code == Some(1) && stderr.contains("made-up: no net fits"), "{stderr}");
+    let too_fast = "--table table.json --table other.json --limit latency@other=1us --all-boards --json";
+    let (code, stdout, _) = lab.ofa(&format!("{SEARCH} {too_fast}"));
+    let said: Vec<_> = serde_json::Deserializer::from_str(&stdout).into_iter::<Value>().map(Result::unwrap).collect();
+    assert_eq!((code, said.len()), (Some(1), 2), "{stdout}");
+    valid("search-infeasible", &said[0].to_string());
+    assert_eq!(valid("search-boards", &said[1].to_string()).as_array().map(Vec::len), Some(1));
     lab.refused(&format!("{SEARCH} {table} --limit latency@nowhere=3"), &["no table of a board nowhere"]);
     lab.refused(&format!("{SEARCH} --table table.json --table table.json"), &["second table of the board made-up"]);
     lab.refused(&format!("{SEARCH} --objective latency"), &["--at-least"]);
