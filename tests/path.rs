@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::fixture::{Fixture, command, done, has_qemu, ofa, ran, tiny, write_photographs};
 use crate::report;
+use crate::schema::valid;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -22,7 +23,7 @@ fn the_steps_one_by_one() {
     let arch = format!("{search}/arch.json");
     let board = "mps2-an386";
 
-    done(&["measure", "--board", board, "--space", &space, "--out", &table]);
+    valid("measure", &done(&["measure", "--board", board, "--space", &space, "--out", &table, "--json"]));
     let limits = ["--limit", "sram=16k", "--limit", "macs=1M"];
     let find = ["search", "--space", &space, "--predictor", &predictor, "--table", &table, "--seed", "5"];
     done(&[&find[..], &limits, &["--out", &search]].concat());
@@ -37,7 +38,7 @@ fn the_steps_one_by_one() {
 
     done(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &subnet]);
     done(&["compile", &subnet, "--data", &data, "--table", &table, "--out", &model]);
-    let report = json(&std::fs::read_to_string(format!("{model}/report.json")).expect("compile wrote it"));
+    let report = valid("compile", &std::fs::read_to_string(format!("{model}/report.json")).expect("compile wrote it"));
     let accuracy = &report["accuracy"];
     assert!(accuracy["float"].as_f64() > Some(0.9) && accuracy["int8"].as_f64() > Some(0.9), "{accuracy}");
 
@@ -52,9 +53,8 @@ fn the_steps_one_by_one() {
     assert_eq!((refused.stdout.as_str(), refused.stderr), ("", line));
     assert!(!std::path::Path::new(&too_large).exists());
 
-    let ran = json(&done(&[
-        "run", "--board", board, &model, "--data", &data, "--images", "200", "--table", &table, "--json",
-    ]));
+    let run = ["run", "--board", board, &model, "--data", &data, "--images", "200", "--table", &table, "--json"];
+    let ran = valid("run", &done(&run));
     assert_eq!(ran["logits_equal_host"], true, "{ran}");
     assert_eq!(ran["images"], 200);
     assert!(ran["accuracy_device"].as_f64() > Some(0.9), "{ran}");
@@ -62,6 +62,8 @@ fn the_steps_one_by_one() {
     within("latency", &ran["latency"]["predicted"], &ran["latency"]["measured"], 0.1, 0.0);
     within("sram", &ran["sram_bytes"]["predicted"], &ran["sram_bytes"]["linked"], 0.05, 1024.0);
     within("flash", &ran["flash_bytes"]["predicted"], &ran["flash_bytes"]["linked"], 0.05, 1024.0);
+    let bench = valid("bench-net", &done(&["bench", "net", &model, "--board", board, "--json"]));
+    assert_eq!((&bench["exact"], &bench["unit"]), (&true.into(), &"instructions".into()), "{bench}");
 }
 
 #[test]

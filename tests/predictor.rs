@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::fixture::{Fixture, command, done};
+use crate::schema::valid;
 
 const KILLS: usize = 5;
 const SEED: u64 = 11;
@@ -23,6 +24,7 @@ fn a_sampling_that_is_killed_goes_on_and_ends_the_same() {
     let path = |name: &str| folder.path().join(name).to_str().expect("temporary folders have plain names").to_string();
     let undisturbed = path("undisturbed.onnx");
     let report = done(&arguments(&supernet, &data, &undisturbed));
+    valid("predictor-train", &report);
 
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let killed = path("killed.onnx");
@@ -65,6 +67,18 @@ fn more_samples_add_to_those_judged_before() {
     let both = std::fs::read(journal(folder.path(), "grown").expect("ofa wrote it")).expect("it is ours");
     assert!(both.starts_with(&first) && both.len() > first.len());
     assert!(std::fs::read(grown).expect("ofa wrote it") == std::fs::read(whole).expect("ofa wrote it"));
+}
+
+#[test]
+fn a_study_judges_the_nets_that_its_predictor_chooses() {
+    let [data, supernet] = ["data", "supernet.safetensors"].map(|name| Fixture::get().text(name));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().to_str().expect("temporary folders have plain names");
+    let study = ["study", "predictor", &supernet, "--data", &data, "--samples", "15", "--chosen", "2", "--out", out];
+    let printed = valid("study-predictor", &done(&[&study[..], &["--json"]].concat()));
+    assert_eq!(printed["chosen"]["nets"], 2, "{printed}");
+    let curve = std::fs::read_to_string(folder.path().join("curve.json")).expect("ofa wrote it");
+    assert_eq!(valid("study-predictor", &curve), printed);
 }
 
 /// The journal beside this predictor.

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::fixture::done;
+use crate::schema::valid;
 
 /// Where a page's numbers come from: their name on the page, the file, and the place in it.
 const FIGURES: [(&str, &str, &str); 13] = [
@@ -29,10 +30,11 @@ const FIGURES: [(&str, &str, &str); 13] = [
 pub fn check(folder: &Path) {
     let out = folder.join("again.html");
     let path = |path: &Path| path.to_str().expect("a plain name").to_string();
-    done(&["report", &path(folder), "--out", &path(&out)]);
+    let json = valid("report", &done(&["report", &path(folder), "--out", &path(&out), "--json"]));
     let page = std::fs::read_to_string(&out).expect("report wrote it");
     let first = std::fs::read_to_string(folder.join("report.html")).expect("the demo wrote it");
     assert!(page == first, "the same files make the same page");
+    assert_eq!(json["bytes"], page.len());
 
     let Some(browser) = ["chromium", "chromium-browser"].into_iter().find(|name| starts(name)) else {
         let _ = writeln!(std::io::stderr(), "SKIPPED the report in a browser: chromium is not installed");

@@ -11,3 +11,5 @@ mod path;
 mod predictor;
 mod report;
 mod resume;
+#[path = "../trainer/tests/schema/mod.rs"]
+mod schema;

@@ -1,6 +1,8 @@
 //! What happens to a device lab: links that garble, boards that vanish, a host that is killed. The tests with emulated
 //! boards need QEMU and say aloud when it is missing.
 
+mod schema;
+
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::fs;
@@ -25,6 +27,8 @@ use trainer::measure::drive::drive;
 use trainer::measure::selftest;
 use trainer::space::Space;
 use trainer::table::{Entry, LatencyTable, Outcome};
+
+use schema::valid;
 
 const BOARD: &str = "mps2-an386";
 
@@ -383,6 +387,8 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
     let text = succeeds(&["lab", "status", "--lab", &path("lab.toml"), "--html", &path("page.html")]);
     assert!(text.starts_with("the run has ended") && text.contains("middle"), "{text}");
     assert!(fs::read_to_string(path("page.html")).unwrap().contains("mps2-an385"));
+    let json = succeeds(&["lab", "status", "--lab", &path("lab.toml"), "--json"]);
+    assert_eq!(valid("lab-status", &json), status);
 }
 
 #[test]
@@ -446,7 +452,8 @@ fn this_machine_is_measured_over_any_link() {
         let text = succeeds(&[&measure[..], &["--selftest"]].concat());
         assert!(text.ends_with("host is fit to measure\n"), "{text}");
         let out = path("table.json");
-        succeeds(&[&measure[..], &["--layers", &path("layers.json"), "--out", &out]].concat());
+        let json = succeeds(&[&measure[..], &["--layers", &path("layers.json"), "--out", &out, "--json"]].concat());
+        assert_eq!(valid("measure", &json)["measured"], selftest::layers().len());
         let table = LatencyTable::load(Path::new(&out), &Space::load("fashion").unwrap()).unwrap();
         assert_eq!((table.provenance.unit.as_str(), table.provenance.link.as_str()), ("nanoseconds", link));
         assert_eq!(table.layers.len(), selftest::layers().len());
@@ -498,7 +505,7 @@ fn random_nets_are_compared_with_the_tables_sums() {
     let table = folder.path().join("table.json");
     let validate = |board: &str| -> Value {
         let arguments = ["measure", "--board", board, "--validate", "3", "--seed", "5", "--json", "--table"];
-        serde_json::from_str(&succeeds(&[&arguments[..], &[table.to_str().unwrap()]].concat())).unwrap()
+        valid("measure-validate", &succeeds(&[&arguments[..], &[table.to_str().unwrap()]].concat()))
     };
     let report = validate(BOARD);
     assert_eq!((report["unit"].as_str(), report["nets"].as_u64()), (Some("instructions"), Some(3)));

@@ -1,5 +1,7 @@
 //! `ofa search` and `ofa compile` as a user meets them, on files made without training.
 
+mod schema;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -14,6 +16,8 @@ use trainer::search::{Choice, Front};
 use trainer::space::Space;
 use trainer::subnet::Subnet;
 use trainer::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
+
+use schema::valid;
 
 const SPACE: &str = include_str!("../src/search/toy.toml");
 
@@ -137,7 +141,7 @@ fn a_search_writes_the_net_and_the_front() {
     assert!(front.nets.iter().any(|net| net.arch == choice.arch), "the choice is on the front");
 
     let again = lab.done(&format!("{SEARCH} {limits} --out again --json"));
-    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), lab.json("found/arch.json"));
+    assert_eq!(valid("search", &again), lab.json("found/arch.json"));
     for file in ["arch.json", "front.json"] {
         assert!(
             std::fs::read(lab.path("found").join(file)).unwrap()
@@ -158,7 +162,7 @@ fn nothing_that_fits_is_exit_code_1_and_writes_nothing() {
     }
     assert!(!lab.path("found/arch.json").exists());
     let (code, stdout, _) = lab.ofa(&format!("{arguments} --json"));
-    let said: Value = serde_json::from_str(&stdout).unwrap();
+    let said = valid("search-infeasible", &stdout);
     assert_eq!((code, &said["excluded"][0]["limit"]), (Some(1), &Value::from("latency")));
     assert!(said["nearest"]["latency"].as_u64() > Some(1000), "{said}");
 }
@@ -188,20 +192,21 @@ fn a_search_explains_fronts_and_takes_several_boards() {
     other.provenance.board = "other".into();
     other.save(&lab.path("other.json")).unwrap();
     let table = "--table table.json --limit latency=150k";
-    let said: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {table} --explain --json"))).unwrap();
+    let said = valid("search", &lab.done(&format!("{SEARCH} {table} --explain --json")));
     let parts = said["explanation"]["parts"].as_array().unwrap();
     let ticks: u64 = parts.iter().map(|part| part["latency"].as_u64().unwrap()).sum();
     assert_eq!(Some(ticks), said["latency"]["predicted"].as_u64());
     assert_eq!(said["explanation"]["limits"][0]["limit"], "latency");
     assert!(lab.done(&format!("{SEARCH} {table} --explain")).contains(" bind"));
 
-    let front: Front = serde_json::from_str(&lab.done(&format!("{SEARCH} --table table.json --front --json"))).unwrap();
+    let front = valid("search-front", &lab.done(&format!("{SEARCH} --table table.json --front --json")));
+    let front: Front = serde_json::from_value(front).unwrap();
     assert!(front == files::read_json(&lab.path("front.json"), "").unwrap() && front.nets.len() > 3);
 
     let two = "--table table.json --table other.json --limit latency@made-up=150k --limit latency@other=0.2ms";
-    let one: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {two} --json"))).unwrap();
+    let one = valid("search", &lab.done(&format!("{SEARCH} {two} --json")));
     assert!(one["latency"]["predicted"].as_u64() <= Some(150_000));
-    let each: Value = serde_json::from_str(&lab.done(&format!("{SEARCH} {two} --all-boards --json"))).unwrap();
+    let each = valid("search-boards", &lab.done(&format!("{SEARCH} {two} --all-boards --json")));
     assert_eq!(each[1]["latency"]["limit"], 200_000);
     assert!(each[1]["accuracy"].as_f64() >= one["accuracy"].as_f64());
     for board in ["made-up", "other"] {
@@ -209,11 +214,27 @@ fn a_search_explains_fronts_and_takes_several_boards() {
     }
     let (code, _, stderr) = lab.ofa(&format!("{SEARCH} {two} --all-boards --limit sram=4"));
     assert!(code == Some(1) && stderr.contains("made-up: no net fits"), "{stderr}");
+    let too_fast = "--table table.json --table other.json --limit latency@other=1us --all-boards --json";
+    let (code, stdout, _) = lab.ofa(&format!("{SEARCH} {too_fast}"));
+    let said: Vec<_> = serde_json::Deserializer::from_str(&stdout).into_iter::<Value>().map(Result::unwrap).collect();
+    assert_eq!((code, said.len()), (Some(1), 2), "{stdout}");
+    valid("search-infeasible", &said[0].to_string());
+    assert_eq!(valid("search-boards", &said[1].to_string()).as_array().map(Vec::len), Some(1));
     lab.refused(&format!("{SEARCH} {table} --limit latency@nowhere=3"), &["no table of a board nowhere"]);
     lab.refused(&format!("{SEARCH} --table table.json --table table.json"), &["second table of the board made-up"]);
     lab.refused(&format!("{SEARCH} --objective latency"), &["--at-least"]);
     let fast = lab.done(&format!("{SEARCH} --table table.json --objective latency --at-least 50 --maximise lower"));
     assert!(fast.contains("latency"), "{fast}");
+}
+
+#[test]
+fn a_search_is_timed() {
+    let lab = Lab::new();
+    let bench = "bench search --space toy.toml --predictor predictor.onnx --table table.json --evaluations 40 --json";
+    let alone = valid("bench-search", &lab.done(bench));
+    assert!(alone["evaluations"].as_u64() > Some(1) && alone["original"].is_null(), "{alone}");
+    let both = valid("bench-search", &lab.done(&format!("{bench} --original")));
+    assert_eq!(both["original"]["accuracies"].as_array().unwrap().len(), 3, "{both}");
 }
 
 #[test]
@@ -233,7 +254,7 @@ fn what_the_original_has_is_read_or_refused() {
 fn a_space_is_suggested_for_a_board() {
     let lab = Lab::new();
     let said = lab.done("space suggest --sram 64k --flash 512k --samples 20 --json --out suggested.toml");
-    let said: Value = serde_json::from_str(&said).unwrap();
+    let said = valid("space-suggest", &said);
     let space = Space::load(lab.path("suggested.toml").to_str().unwrap()).unwrap();
     assert_eq!(said["space"]["name"], space.name);
     assert!(std::fs::read_to_string(lab.path("suggested.svg")).unwrap().starts_with("<svg"));
@@ -261,7 +282,7 @@ fn a_compilation_is_whole_and_its_files_agree() {
         let pixels: Vec<u8> = image.image.iter().map(|value| (i16::from(*value) + 128) as u8).collect();
         assert_eq!(model.scores(&pixels).unwrap(), image.scores);
     }
-    let report = lab.json("model/report.json");
+    let report = valid("compile", &std::fs::read_to_string(lab.path("model/report.json")).unwrap());
     let layers = lab.space.layers(&lab.space.largest());
     let sum = |field: &str| {
         report["layers"].as_array().unwrap().iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>()
@@ -279,7 +300,7 @@ fn a_compilation_is_whole_and_its_files_agree() {
     }
 
     let first = std::fs::read(lab.path("model/model.json")).unwrap();
-    lab.done("compile subnet.onnx --data . --calibration 40 --out model --json");
+    valid("compile", &lab.done("compile subnet.onnx --data . --calibration 40 --out model --json"));
     assert!(first == std::fs::read(lab.path("model/model.json")).unwrap(), "the same for a seed");
 }
 

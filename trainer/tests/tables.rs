@@ -1,5 +1,7 @@
 //! `ofa table` on files: what it prints, and what it refuses.
 
+mod schema;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +10,7 @@ use runtime::Layer;
 use trainer::estimate::Estimate;
 use trainer::files::Header;
 use trainer::space::Space;
-use trainer::table::{Entry, FORMAT, LatencyTable, Provenance};
+use trainer::table::{Entry, FORMAT, LatencyTable, Outcome, Provenance};
 
 /// All layers of a space, whose ticks are thirty and two for each multiplication.
 fn table() -> LatencyTable {
@@ -66,8 +68,9 @@ impl Lab {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn prints_json(&self, arguments: &[&str]) -> serde_json::Value {
-        serde_json::from_str(&self.prints(&[arguments, &["--json"]].concat())).unwrap()
+    /// As the schema of this name says.
+    fn prints_json(&self, schema: &str, arguments: &[&str]) -> serde_json::Value {
+        schema::valid(schema, &self.prints(&[arguments, &["--json"]].concat()))
     }
 
     fn fails(&self, arguments: &[&str], part: &str) {
@@ -81,12 +84,16 @@ impl Lab {
 #[test]
 fn milliseconds_stand_where_the_unit_is_one_of_time() {
     let lab = Lab::new();
-    lab.save("a.json", |_| ()).save("b.json", |table| table.provenance.unit = "instructions".into());
+    lab.save("a.json", |_| ()).save("b.json", |table| {
+        table.provenance.unit = "instructions".into();
+        table.layers[3].outcome = Outcome::Refused("it is too large".into());
+        table.layers[4].outcome = Outcome::Predicted { ticks: 9, low: 8, high: 10 };
+    });
     let cycles = lab.prints(&["table", "show", "a.json", "--sort", "ticks", "--limit", "1"]);
     assert!(cycles.contains(" ms ") && cycles.contains("block "), "{cycles}");
     let instructions = lab.prints(&["table", "show", "b.json"]);
     assert!(!instructions.contains(" ms "), "{instructions}");
-    let first = |name: &str| lab.prints_json(&["table", "show", name])["layers"][0].clone();
+    let first = |name: &str| lab.prints_json("table-show", &["table", "show", name])["layers"][0].clone();
     let ticks = first("a.json")["outcome"]["measured"]["ticks"].as_f64().unwrap();
     assert_eq!(first("a.json")["milliseconds"], ticks / 64_000.0);
     assert!(first("b.json")["milliseconds"].is_null());
@@ -103,7 +110,7 @@ fn two_tables_are_compared_layer_by_layer() {
     });
     let text = lab.prints(&["table", "diff", "a.json", "b.json"]);
     assert!(text.contains("1 layers significantly faster, 0 slower"), "{text}");
-    let json = lab.prints_json(&["table", "diff", "a.json", "b.json"]);
+    let json = lab.prints_json("table-diff", &["table", "diff", "a.json", "b.json"]);
     assert_eq!((&json["faster"], &json["predicted"]["layers"]), (&1.into(), &1.into()), "{json:#}");
     assert_eq!(json["layers"].as_array().unwrap().len(), table().layers.len());
 }
@@ -113,7 +120,7 @@ fn what_must_not_mix_is_not_merged() {
     let lab = Lab::new();
     let all = table().layers.len();
     lab.save("a.json", |table| table.layers.truncate(40)).save("b.json", |table| drop(table.layers.drain(..30)));
-    let said = lab.prints_json(&["table", "merge", "a.json", "b.json", "--out", "merged.json"]);
+    let said = lab.prints_json("table-merge", &["table", "merge", "a.json", "b.json", "--out", "merged.json"]);
     assert_eq!(said["layers"], all);
     assert_eq!(LatencyTable::open(&lab.path("merged.json")).unwrap().layers, table().layers);
     lab.save("c.json", |table| table.provenance.runtime = "9.9.9".into());
@@ -128,12 +135,15 @@ fn what_must_not_mix_is_not_merged() {
 fn a_check_finds_what_a_lab_should_look_at() {
     let lab = Lab::new();
     lab.save("sound.json", |_| ());
-    assert_eq!(lab.prints_json(&["table", "check", "sound.json"])["findings"], serde_json::json!([]));
+    assert_eq!(lab.prints_json("table-check", &["table", "check", "sound.json"])["findings"], serde_json::json!([]));
     lab.save("hole.json", |table| drop(table.layers.remove(5)));
     let output = lab.ofa(&["table", "check", "hole.json"]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{stdout}");
     assert!(stdout.contains(&format!("{}: is missing", table().layers[5].text)), "{stdout}");
+    let json = lab.ofa(&["table", "check", "hole.json", "--json"]);
+    let json = schema::valid("table-check", &String::from_utf8(json.stdout).unwrap());
+    assert_eq!(json["findings"][0]["what"], "is missing");
     lab.fails(&["table", "check", "sound.json", "--space", "mcu"], "sound.json was made for space");
 }
 
@@ -142,6 +152,7 @@ fn a_plot_needs_no_other_file() {
     let lab = Lab::new();
     lab.save("a.json", |_| ());
     assert_eq!(lab.prints(&["table", "plot", "a.json"]), "a.svg\n");
+    assert_eq!(lab.prints_json("table-plot", &["table", "plot", "a.json"])["plot"], "a.svg");
     let svg = fs::read_to_string(lab.path("a.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("href"), "{svg}");
 }
