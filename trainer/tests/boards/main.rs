@@ -503,7 +503,6 @@ fn marked(mark: &str) -> Vec<String> {
 #[test]
 fn no_emulator_outlives_ofa() {
     need_qemu!();
-    let folder = tempfile::tempdir().unwrap();
     let until = |what: &str, holds: &dyn Fn() -> bool| {
         for _ in 0..6_000 {
             if holds() {
@@ -516,10 +515,12 @@ fn no_emulator_outlives_ofa() {
     // Built beforehand, so that what is interrupted is the measurement.
     firmware::build(&board(), Binary::Probe).unwrap();
     for signal in ["INT", "TERM", "KILL"] {
+        // Each begins anew: what an ended one left in its journal would make the next too short to be interrupted.
+        let folder = tempfile::tempdir().unwrap();
         let mark = format!("OFA_TEST_MARK={}-{signal}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
         let mut ofa = Command::new(env!("CARGO_BIN_EXE_ofa"))
-            .args(["measure", "--board", BOARD, "--runs", "16", "--out"])
+            .args(["measure", "--board", BOARD, "--runs", "64", "--out"])
             .arg(folder.path().join("table.json"))
             .env(name, value)
             .spawn()
