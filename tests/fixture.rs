@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::schema::valid;
+
 /// What a run of `ofa` came to.
 pub struct Ran {
     pub code: Option<i32>,
@@ -78,7 +80,10 @@ impl Fixture {
         write_dataset(&fixture.path("data"));
         let (space, recipe) = (tiny("space.toml"), tiny("recipe.toml"));
         let [data, supernet] = ["data", "supernet.safetensors"].map(|name| fixture.text(name));
-        done(&["train", "--space", &space, "--recipe", &recipe, "--data", &data, "--out", &supernet, "--seed", "3"]);
+        let train =
+            ["train", "--space", &space, "--recipe", &recipe, "--data", &data, "--out", &supernet, "--seed", "3"];
+        let trained = valid("train", &done(&[&train[..], &["--json"]].concat()));
+        assert_eq!(trained["supernet"], supernet.as_str());
         let predictor = fixture.text("predictor.onnx");
         done(&["predictor", &supernet, "--data", &data, "--samples", "20", "--out", &predictor]);
         fixture

@@ -36,7 +36,8 @@ fn the_steps_one_by_one() {
     assert_eq!(nothing.code, Some(1), "{said}");
     assert!(said.contains("latency") && said.contains("nearest"), "{said}");
 
-    done(&["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &subnet]);
+    let net = ["extract", &supernet, "--arch", &arch, "--data", &data, "--out", &subnet, "--json"];
+    assert!(valid("extract", &done(&net))["macs"].as_u64() <= Some(1_000_000));
     done(&["compile", &subnet, "--data", &data, "--table", &table, "--out", &model]);
     let report = valid("compile", &std::fs::read_to_string(format!("{model}/report.json")).expect("compile wrote it"));
     let accuracy = &report["accuracy"];
@@ -89,10 +90,13 @@ fn the_demo_in_small() {
         "50",
         "--out",
         out,
+        "--json",
     ];
     let demo = ran(command(&arguments));
     assert_eq!(demo.code, Some(0), "{}{}", demo.stdout, demo.stderr);
+    assert!(demo.stderr.contains("every checksum equals the host's"), "{}", demo.stderr);
     let summary = json(&std::fs::read_to_string(folder.path().join("summary.json")).expect("the demo wrote it"));
+    assert_eq!(valid("demo", &demo.stdout), summary);
     for key in ["train", "predictor", "measure", "search", "extract", "compile", "run"] {
         assert!(summary["seconds"][key].as_f64() > Some(0.0), "seconds.{key}: {summary}");
     }

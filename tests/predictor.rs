@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::fixture::{Fixture, command, done};
+use crate::fixture::{Fixture, Ran, command, done, ofa, tiny};
 use crate::schema::valid;
 
 const KILLS: usize = 5;
@@ -79,6 +79,32 @@ fn a_study_judges_the_nets_that_its_predictor_chooses() {
     assert_eq!(printed["chosen"]["nets"], 2, "{printed}");
     let curve = std::fs::read_to_string(folder.path().join("curve.json")).expect("ofa wrote it");
     assert_eq!(valid("study-predictor", &curve), printed);
+}
+
+/// On a space with the three choices of everything that the built-in recipes open.
+#[test]
+fn a_study_compares_ways_of_training_and_trains_nothing_twice() {
+    let data = Fixture::get().text("data");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("temporary folders have plain names").to_string();
+    let space = std::fs::read_to_string(tiny("space.toml")).expect("it is in the repository");
+    let choices = [("depth = [1, 2]", "depth = [1, 2, 3]"), ("[3, 5]", "[3, 5, 7]"), ("[2, 3]", "[2, 3, 4]")];
+    let space = choices.iter().fold(space, |space, (two, three)| space.replace(two, three));
+    std::fs::write(path("space.toml"), space).expect("the folder is ours");
+    let (space, out) = (path("space.toml"), path("study"));
+    let study = ["study", "shrinking", "--space", &space, "--data", &data, "--steps", "12", "--seeds", "2"];
+    let study = [&study[..], &["--recipes", "random,full", "--nets", "middle", "--out", &out]].concat();
+    let printed = valid("study-shrinking", &done(&[&study[..], &["--json"]].concat()));
+    let ways = printed["rows"][0]["ways"].as_array().expect("a list");
+    let recipes: Vec<_> = ways.iter().map(|way| way["recipe"].as_str().expect("a name")).collect();
+    assert_eq!(recipes, ["random", "full", "independent"]);
+    assert!(ways.iter().all(|way| way["accuracies"].as_array().is_some_and(|seeds| seeds.len() == 2)), "{printed}");
+    assert_eq!(ways[0]["behind"], 0.0, "the first is what the others are measured against");
+    let journal = std::fs::read(path("study/trainings.journal")).expect("ofa wrote it");
+    assert!(done(&study).contains("| middle |"));
+    assert!(std::fs::read(path("study/trainings.journal")).expect("ofa wrote it") == journal);
+    let Ran { code, stderr, .. } = ofa(&[&study[..], &["--nets", "sharp"]].concat());
+    assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
 }
 
 /// The journal beside this predictor.

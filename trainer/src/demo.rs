@@ -20,7 +20,7 @@ use crate::predictor::Predictor;
 use crate::progress::with_progress;
 use crate::quantise::Method;
 use crate::recipe::Recipe;
-use crate::report;
+use crate::report::{self, Summary};
 use crate::run::run as run_on_board;
 use crate::search::{Costs, Limits, Problem, search};
 use crate::space::{Arch, Space};
@@ -64,26 +64,26 @@ pub struct Demo {
     pub device_images: usize,
 }
 
-/// Runs every step, prints a line for each and a table at the end, and leaves `summary.json` and `report.html` beside the
+/// Runs every step, says a line for each and a table at the end, and leaves `summary.json` and `report.html` beside the
 /// files.
 ///
 /// # Errors
 /// What a step returns; or if the device's scores are not the host's.
-pub fn run(demo: &Demo) -> Result<()> {
+pub fn run(demo: &Demo, mut say: impl FnMut(&str)) -> Result<Summary> {
     let Demo { dataset, board, out, seed, .. } = demo;
     let space = &demo.space.with_classes(dataset.classes);
     let path = |name: &str| out.join(name);
     files::check_writable(&path("summary.json"))?;
-    println!(
+    say(&format!(
         "ofa demo: space {} with {} classes, board {}, seed {seed}, into {}",
         space.name,
         space.classes.0,
         board.name,
         out.display()
-    );
+    ));
     // What any step is redone with alone.
     files::write(&path("space.toml"), toml::to_string(space)?.as_bytes())?;
-    let mut seconds = Seconds::default();
+    let mut seconds = Seconds::new(&mut say);
 
     let supernet = seconds.time("train", || {
         let mut ends = String::new();
@@ -177,15 +177,15 @@ pub fn run(demo: &Demo) -> Result<()> {
         net("largest", &space.largest())?,
         net("random", &random(space, &costs, &limits, *seed)?)?,
     ];
-    let summary = summary(demo, &found, &limits, table.layers.len(), &compiled.report, &ran, seconds);
+    let summary = summary(demo, &found, &limits, table.layers.len(), &compiled.report, &ran, seconds.all());
     files::write_json(&path("summary.json"), &summary)?;
-    println!("\n{}", self::table(&summary, &nets));
+    say(&format!("\n{}", self::table(&summary, &nets)));
     files::write(&path("report.html"), report::report(out)?.as_bytes())?;
-    println!("\n{}\n{}", path("summary.json").display(), path("report.html").display());
+    say(&format!("\n{}\n{}", path("summary.json").display(), path("report.html").display()));
     if !ran.logits_equal_host {
         bail!("the scores on {} are not this host's; ofa run names the first", board.name);
     }
-    Ok(())
+    Ok(summary)
 }
 
 /// Round numbers between what the smallest and what the largest net costs.

@@ -6,7 +6,7 @@ mod plot;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tch::Device;
@@ -20,8 +20,11 @@ use crate::supernet::Supernet;
 use crate::train::{Training, train};
 use journal::Journal;
 
-/// The recipes that are compared, by their built-in names; the first is what the others are measured against.
-const RECIPES: [&str; 4] = ["full", "sandwich", "compound", "random"];
+/// The recipes that are worth comparing, by their built-in names, progressive shrinking first.
+pub const RECIPES: [&str; 4] = ["full", "sandwich", "compound", "random"];
+
+/// The nets that are worth comparing: the ends of the space and what lies between, by increasing cost.
+pub const NETS: [&str; 4] = ["smallest", "smallest-sharp", "middle", "largest"];
 
 /// The recipe of a net on its own.
 const ALONE: &str = "independent";
@@ -40,6 +43,10 @@ pub struct Study<'a> {
     pub seeds: u64,
     /// The first.
     pub first_seed: u64,
+    /// Built-in recipes of supernets; the first is what the other ways are measured against.
+    pub recipes: &'a [String],
+    /// Names of [`NETS`].
+    pub nets: &'a [String],
 }
 
 /// What came out.
@@ -95,15 +102,16 @@ impl Study<'_> {
     /// # Errors
     /// What training returns; or if the journal is damaged, or of another study.
     pub fn run(&self, journal: &Path, mut say: impl FnMut(&str)) -> Result<Shrinking> {
-        let Self { space, dataset, steps, seeds, first_seed, .. } = *self;
+        let Self { space, dataset, steps, seeds, first_seed, recipes, .. } = *self;
         ensure!(seeds > 0, "a study needs at least one seed");
+        ensure!(!recipes.is_empty(), "a study needs at least one recipe");
         ensure!(steps >= 10, "{steps} steps are too few for every phase to have some");
-        let archs = archs(space);
+        let archs = self.archs()?;
         let seeds: Vec<u64> = (first_seed..first_seed + seeds).collect();
         let mut journal = Journal::open(journal, &self.identity(&archs)?)?;
-        let mut measured: Vec<Vec<Vec<f64>>> = vec![vec![vec![]; RECIPES.len() + 1]; archs.len()];
+        let mut measured: Vec<Vec<Vec<f64>>> = vec![vec![vec![]; recipes.len() + 1]; archs.len()];
         for &seed in &seeds {
-            for (way, name) in RECIPES.iter().enumerate() {
+            for (way, name) in recipes.iter().enumerate() {
                 let what = format!("seed {seed}, {name}");
                 let judged = journal.get_or(&what, archs.len(), || {
                     let supernet = self.train(name, None, seed)?;
@@ -121,7 +129,7 @@ impl Study<'_> {
                 let train = || Ok(vec![self.judge(&self.train(ALONE, Some(arch), seed)?, arch)?]);
                 let accuracy = journal.get_or(&what, 1, train)?;
                 say(&format!("{what}: {}", percentages(&accuracy)));
-                row[RECIPES.len()].extend(accuracy);
+                row[recipes.len()].extend(accuracy);
             }
         }
         let images = dataset.test.len();
@@ -129,27 +137,51 @@ impl Study<'_> {
             name,
             macs: space.layers(&arch).iter().map(runtime::Layer::macs).sum(),
             arch,
-            ways: ways(accuracies, images),
+            ways: ways(self.ways(), accuracies, images),
         });
         Ok(Shrinking { space: space.name.clone(), steps, seeds, images, rows: rows.collect() })
     }
 
     /// What every training of the study depends on beside its seed.
     fn identity(&self, archs: &[(String, Arch)]) -> Result<Value> {
-        let names = RECIPES.iter().chain(&[ALONE]);
         Ok(json!({
             "space": self.space.hash(),
             "images": [self.dataset.train.len(), self.dataset.test.len()],
             "steps": self.steps,
-            "recipes": names.map(|name| self.recipe(name)).collect::<Result<Vec<_>>>()?,
+            "recipes": self.ways().map(|name| self.recipe(name)).collect::<Result<Vec<_>>>()?,
             "archs": archs,
         }))
+    }
+
+    /// The recipes of supernets, and that of a net alone.
+    fn ways(&self) -> impl Iterator<Item = &str> {
+        self.recipes.iter().map(String::as_str).chain([ALONE])
+    }
+
+    /// The nets by name, those left out that are others of them by another name.
+    fn archs(&self) -> Result<Vec<(String, Arch)>> {
+        let Self { space, nets, .. } = *self;
+        ensure!(!nets.is_empty(), "a study needs at least one net");
+        let mut archs: Vec<(String, Arch)> = vec![];
+        for name in nets {
+            let arch = match name.as_str() {
+                "smallest" => space.smallest(),
+                "smallest-sharp" => Arch { resolution: space.largest().resolution, ..space.smallest() },
+                "middle" => space.middle(),
+                "largest" => space.largest(),
+                _ => bail!("there is no net {name}, but: {}", NETS.join(", ")),
+            };
+            if archs.iter().all(|(_, other)| *other != arch) {
+                archs.push((name.clone(), arch));
+            }
+        }
+        Ok(archs)
     }
 
     fn recipe(&self, name: &str) -> Result<Recipe> {
         let mut recipe = Recipe::load(name)?.scaled(self.steps, self.dataset.train.len());
         // So that they differ in what is trained alone: all see the images that the first recipe sees.
-        let first = Recipe::load(RECIPES[0])?;
+        let first = Recipe::load(&self.recipes[0])?;
         (recipe.batch, recipe.augment) = (first.batch, first.augment);
         (recipe.weight_decay, recipe.label_smoothing) = (first.weight_decay, first.label_smoothing);
         Ok(recipe)
@@ -170,7 +202,8 @@ impl Shrinking {
     /// A table in Markdown: accuracy with its standard error; below it, how far each way is behind the first.
     pub fn table(&self) -> String {
         let points = |value: f64| format!("{:.2}", 100.0 * value);
-        let names = || self.rows.iter().flat_map(|row| row.ways.iter().map(|way| &way.recipe)).take(RECIPES.len() + 1);
+        let names = || self.rows.iter().take(1).flat_map(|row| row.ways.iter().map(|way| &way.recipe));
+        let reference = names().next().map_or("", String::as_str);
         let head: String = names().map(|name| format!(" {name} |")).collect();
         let rule: String = names().map(|_| "---:|").collect();
         let mut lines = vec![format!("| net | MMAC |{head}"), format!("|---|---:|{rule}")];
@@ -179,7 +212,7 @@ impl Shrinking {
             lines.push(format!("| {} | {:.2} |{}", row.name, row.macs as f64 / 1e6, cells.collect::<String>()));
         }
         lines.push(String::new());
-        let head: String = names().skip(1).map(|name| format!(" {} − {name} |", RECIPES[0])).collect();
+        let head: String = names().skip(1).map(|name| format!(" {reference} − {name} |")).collect();
         let rule: String = names().skip(1).map(|_| "---:|").collect();
         lines.extend([format!("| net |{head}"), format!("|---|{rule}")]);
         for row in &self.rows {
@@ -196,33 +229,17 @@ impl Shrinking {
     }
 }
 
-/// The ends of the space and what lies between, by increasing cost.
-fn archs(space: &Space) -> Vec<(String, Arch)> {
-    let shallow = Arch { resolution: space.largest().resolution, ..space.smallest() };
-    let mut archs: Vec<_> = [
-        ("smallest", space.smallest()),
-        ("smallest, full resolution", shallow),
-        ("middle", space.middle()),
-        ("largest", space.largest()),
-    ]
-    .map(|(name, arch)| (name.to_string(), arch))
-    .into();
-    archs.dedup_by(|(_, a), (_, b)| a == b);
-    archs
-}
-
 /// For each way the accuracies over the seeds.
-fn ways(accuracies: Vec<Vec<f64>>, images: usize) -> Vec<Way> {
+fn ways<'n>(names: impl Iterator<Item = &'n str>, accuracies: Vec<Vec<f64>>, images: usize) -> Vec<Way> {
     let first = accuracies[0].clone();
-    let names = RECIPES.iter().chain(&[ALONE]);
-    let way = |(name, accuracies): (&&str, Vec<f64>)| {
+    let way = |(name, accuracies): (&str, Vec<f64>)| {
         let of_images = |share: f64| (share * (1.0 - share) / images.max(1) as f64).sqrt();
         let (mean, spread) = mean_and_error(&accuracies);
         let pairs: Vec<f64> = first.iter().zip(&accuracies).map(|(first, this)| first - this).collect();
         let (behind, behind_spread) = mean_and_error(&pairs);
         let of_pair = of_images(first[0]).hypot(of_images(mean));
         Way {
-            recipe: (*name).to_string(),
+            recipe: name.to_string(),
             mean,
             error: spread.unwrap_or(of_images(mean)),
             behind,
@@ -251,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_error_of_a_difference_is_that_of_the_pairs() {
-        let ways = ways(vec![vec![0.9, 0.8], vec![0.88, 0.78], vec![0.7, 0.9], vec![0.9, 0.8], vec![0.9, 0.8]], 10_000);
+        let ways = ways(["a", "b", "c"].into_iter(), vec![vec![0.9, 0.8], vec![0.88, 0.78], vec![0.7, 0.9]], 10_000);
         assert!(
             (ways[1].behind - 0.02).abs() < 1e-12 && ways[1].behind_error < 1e-12,
             "a steady difference is certain"
@@ -262,7 +279,7 @@ mod tests {
 
     #[test]
     fn one_seed_has_the_error_of_a_share_of_the_images() {
-        let ways = ways(vec![vec![0.9], vec![0.5], vec![0.9], vec![0.9], vec![0.9]], 10_000);
+        let ways = ways(["a", "b"].into_iter(), vec![vec![0.9], vec![0.5]], 10_000);
         assert!((ways[0].error - 0.003).abs() < 1e-12 && (ways[1].error - 0.005).abs() < 1e-12);
         assert!((ways[1].behind_error - 0.003_f64.hypot(0.005)).abs() < 1e-12);
     }

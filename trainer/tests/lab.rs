@@ -334,7 +334,7 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
     let (name, value) = mark.split_once('=').unwrap();
     let start = Instant::now();
     let run = Command::new(env!("CARGO_BIN_EXE_ofa"))
-        .args(["lab", "run", "--lab", &path("lab.toml"), "--layers", &path("layers.json")])
+        .args(["lab", "run", "--lab", &path("lab.toml"), "--layers", &path("layers.json"), "--json"])
         .env(name, value)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -362,6 +362,8 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let status = status().unwrap();
+    let ended = valid("lab-run", std::str::from_utf8(&output.stdout).unwrap());
+    assert_eq!((&ended["status"], ended["tables"].as_array().unwrap().len()), (&status, 2));
     let restarts = |kind: &Value| -> u64 {
         kind["copies"].as_array().unwrap().iter().map(|copy| copy["restarts"].as_u64().unwrap()).sum()
     };

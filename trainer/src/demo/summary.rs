@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use runtime::Layer;
+use serde_json::{Map, Value};
 
 use super::Demo;
 use crate::compile;
@@ -12,19 +13,29 @@ use crate::run::RunReport;
 use crate::search::{Cost, Costs, Found, Limits};
 use crate::space::{Arch, Space};
 
-/// Seconds of each step.
-#[derive(Default)]
-pub(super) struct Seconds(serde_json::Map<String, serde_json::Value>);
+/// Seconds of each step, which are said as soon as it is done.
+pub(super) struct Seconds<'a> {
+    say: &'a mut dyn FnMut(&str),
+    steps: Map<String, Value>,
+}
 
-impl Seconds {
+impl<'a> Seconds<'a> {
+    pub fn new(say: &'a mut dyn FnMut(&str)) -> Self {
+        Self { say, steps: Map::new() }
+    }
+
     /// Does a step, which returns its result and what is to be said of it.
     pub fn time<R>(&mut self, step: &str, work: impl FnOnce() -> Result<(R, String)>) -> Result<R> {
         let start = Instant::now();
         let (result, line) = work()?;
         let seconds = start.elapsed().as_secs_f64();
-        println!("  {step:10} {seconds:6.1} s   {line}");
-        self.0.insert(step.into(), ((seconds * 1e3).round() / 1e3).into());
+        (self.say)(&format!("  {step:10} {seconds:6.1} s   {line}"));
+        self.steps.insert(step.into(), ((seconds * 1e3).round() / 1e3).into());
         Ok(result)
+    }
+
+    pub fn all(self) -> Map<String, Value> {
+        self.steps
     }
 }
 
@@ -72,13 +83,13 @@ pub(super) fn summary(
     layers: usize,
     compiled: &compile::Report,
     run: &RunReport,
-    seconds: Seconds,
+    seconds: Map<String, Value>,
 ) -> Summary {
     Summary {
         seed: demo.seed,
         space: demo.space.name.clone(),
         arch: found.best.arch.clone(),
-        seconds: seconds.0,
+        seconds,
         accuracy: Accuracy {
             float: compiled.accuracy.float,
             int8_host: compiled.accuracy.int8,
@@ -126,7 +137,7 @@ pub(super) fn table(summary: &Summary, nets: &[Net]) -> String {
         format!("{name:width$}{cells}")
     };
     let lines: Vec<_> = rows.iter().map(line).collect();
-    let seconds: f64 = summary.seconds.values().filter_map(serde_json::Value::as_f64).sum();
+    let seconds: f64 = summary.seconds.values().filter_map(Value::as_f64).sum();
     format!("{}\n\n{seconds:.0} seconds in all", lines.join("\n"))
 }
 

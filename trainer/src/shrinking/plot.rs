@@ -94,8 +94,9 @@ mod tests {
     #[test]
     fn a_plot_has_a_line_for_each_way_and_a_point_for_each_net() {
         let space = Space::load("fashion").unwrap();
-        let row =
-            |macs| Row { name: "a".into(), arch: space.smallest(), macs, ways: ways(vec![vec![0.9, 0.8]; 5], 100) };
+        let names = ["a", "b", "c", "d", "e"].into_iter();
+        let ways = ways(names, vec![vec![0.9, 0.8]; 5], 100);
+        let row = |macs| Row { name: "a".into(), arch: space.smallest(), macs, ways: ways.clone() };
         let study = Shrinking {
             space: "<&>".into(),
             steps: 10,

@@ -1,6 +1,9 @@
 //! The emulated boards, from the host's side: one of them in depth, all of them in
 //! breadth. These tests need QEMU and say aloud when it is missing.
 
+#[path = "../schema/mod.rs"]
+mod schema;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

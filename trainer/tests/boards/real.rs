@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use trainer::board::root;
 
 use super::*;
+use crate::schema::valid;
 
 /// What a firmware takes, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -117,8 +118,10 @@ fn a_new_board_builds_at_once() {
         command.args(arguments).env("OFA_ROOT", copy.path()).env("CARGO_TARGET_DIR", &target);
         command.output().unwrap()
     };
-    let output = ofa(&["board", "new", "my-board", "--from", BOARD]);
+    let output = ofa(&["board", "new", "my-board", "--from", BOARD, "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let begun = valid("board-new", std::str::from_utf8(&output.stdout).unwrap());
+    assert!(begun["folder"].as_str().unwrap().ends_with("my-board"), "{begun}");
     let list = String::from_utf8(ofa(&["board", "list"]).stdout).unwrap();
     assert!(list.contains("my-board") && list.contains("begun as a copy of mps2-an386"), "{list}");
 

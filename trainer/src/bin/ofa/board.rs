@@ -29,6 +29,9 @@ enum What {
         /// The board to copy: best one with the same core, or of the same maker.
         #[arg(long, default_value = "nucleo-h743zi")]
         from: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -41,8 +44,11 @@ impl Cmd {
                 let text = if json { format!("{:#}", as_json(&boards)) } else { as_text(&boards) };
                 Ok(writeln!(stdout, "{text}")?)
             }
-            What::New { name, from } => {
+            What::New { name, from, json } => {
                 let folder = create(&name, &from)?;
+                if json {
+                    return Ok(writeln!(stdout, "{:#}", json!({ "folder": folder, "from": from }))?);
+                }
                 writeln!(stdout, "{}: a copy of {from}; boards/NEW_BOARD.md says how to go on", folder.display())?;
                 Ok(writeln!(stdout, "build it: cd {} && cargo build --release --bin probe", folder.display())?)
             }

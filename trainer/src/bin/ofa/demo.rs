@@ -1,5 +1,6 @@
 //! `ofa demo`: the whole path from nothing.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -46,6 +47,9 @@ pub struct Cmd {
     /// cpu, or cuda:0.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Print summary.json; what is said on the way goes to stderr.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Cmd {
@@ -54,7 +58,7 @@ impl Cmd {
         let recipe = self.recipe.unwrap_or_else(|| demo::recipe(&space).into());
         let recipe = Recipe::load(&recipe)?;
         let dataset = Dataset::load(&self.data.unwrap_or_else(Dataset::default_folder))?;
-        run(&Demo {
+        let demo = Demo {
             dataset: dataset.widened(space.input.channels.0),
             space,
             recipe,
@@ -65,6 +69,12 @@ impl Cmd {
             samples: self.samples,
             validation_images: self.validation,
             device_images: self.images,
-        })
+        };
+        if self.json {
+            let summary = run(&demo, |line| eprintln!("{line}"))?;
+            return Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?);
+        }
+        // That nobody reads it must not end the work.
+        run(&demo, |line| drop(writeln!(std::io::stdout(), "{line}"))).map(|_| ())
     }
 }

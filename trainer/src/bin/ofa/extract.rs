@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use runtime::Layer;
+use serde_json::json;
 use trainer::evaluate::extract;
 use trainer::files;
 use trainer::supernet::Supernet;
@@ -30,6 +32,9 @@ pub struct Cmd {
     /// cpu, or cuda:0.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Print what the net is as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Cmd {
@@ -39,6 +44,19 @@ impl Cmd {
         let dataset = dataset_for(&supernet, self.data)?;
         files::check_writable(&self.out)?;
         extract(&supernet, &arch, &dataset.train, seed)?.save(&self.out)?;
-        Ok(writeln!(std::io::stdout(), "{}", self.out.display())?)
+        let layers = supernet.space().layers(&arch);
+        let text = match self.json {
+            true => format!(
+                "{:#}",
+                json!({
+                    "onnx": self.out,
+                    "arch": arch,
+                    "macs": layers.iter().map(Layer::macs).sum::<u64>(),
+                    "parameters": layers.iter().map(Layer::parameters).sum::<usize>(),
+                })
+            ),
+            false => self.out.display().to_string(),
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
     }
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use runtime::Layer;
+use serde_json::json;
 use trainer::files;
 use trainer::lab::{Lab, Status, page, run};
 use trainer::space::Space;
@@ -38,6 +39,9 @@ enum What {
         /// Of each layer, at most, as of `ofa measure`.
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
         runs: Option<u8>,
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// What each board does, how long it will take, and what is suspicious.
     Status {
@@ -56,7 +60,7 @@ enum What {
 impl Cmd {
     pub fn run(self) -> Result<()> {
         match self.command {
-            What::Run { lab, space, layers, seed, runs } => {
+            What::Run { lab, space, layers, seed, runs, json } => {
                 let lab = Lab::load(&lab)?;
                 let space = Space::load(&space)?;
                 let layers = match &layers {
@@ -67,6 +71,9 @@ impl Cmd {
                 let tables = run(&lab, &space, &layers, seed, runs)?;
                 let status = Status::load(&lab.status_path())?;
                 let mut stdout = std::io::stdout().lock();
+                if json {
+                    return Ok(writeln!(stdout, "{:#}", json!({ "tables": tables, "status": status }))?);
+                }
                 writeln!(stdout, "{}", status.text(status.updated))?;
                 for table in tables {
                     writeln!(stdout, "{}", table.display())?;

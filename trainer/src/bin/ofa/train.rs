@@ -12,7 +12,7 @@ use trainer::files;
 use trainer::recipe::{BUILT_IN, Recipe};
 use trainer::space::Space;
 use trainer::supernet::Supernet;
-use trainer::train::{Earlier, Keep, StopSignal, Training, forget, profile, train};
+use trainer::train::{Earlier, Keep, PhaseReport, StopSignal, Training, forget, profile, train};
 
 use crate::torch::{named_arch, parse_device};
 
@@ -64,6 +64,9 @@ pub struct Cmd {
     /// chrome://tracing reads.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
     profile: Option<u32>,
+    /// Print what each phase came to as JSON.
+    #[arg(long, conflicts_with = "profile")]
+    json: bool,
 }
 
 impl Cmd {
@@ -76,7 +79,7 @@ impl Cmd {
         let device = parse_device(&self.device)?;
         let given = self.arch.as_deref().map(|name| named_arch(name, &space)).transpose()?;
         let at_least = Duration::try_from_secs_f64(self.checkpoint_every)?;
-        let dataset = Dataset::named(self.data, space.input.channels.0)?;
+        let dataset = Dataset::named(self.data.clone(), space.input.channels.0)?;
         files::check_writable(&self.out)?;
         let folder = self.out.with_extension("training");
         let finished = Finished { path: folder.join("finished.json"), of: &self.out };
@@ -93,7 +96,7 @@ impl Cmd {
         }
         if self.resume && finished.is_there(&training) {
             eprintln!("{} was finished before", self.out.display());
-            return Ok(writeln!(std::io::stdout(), "{}", self.out.display())?);
+            return self.print(&[]);
         }
         let earlier = match (self.resume, self.restart) {
             (true, _) => Earlier::Resume,
@@ -101,6 +104,7 @@ impl Cmd {
             _ => Earlier::Refuse,
         };
         let keep = Keep { folder: &folder, earlier, at_least, stop: StopSignal::catch()? };
+        let mut phases = vec![];
         let supernet = train(&training, Some(&keep), |phase| {
             eprintln!(
                 "  {:10} loss {:.3}; validation accuracy: largest net {:.2} %, smallest {:.2} %; waited for images \
@@ -112,11 +116,21 @@ impl Cmd {
                 phase.waited * 100.0,
                 phase.checkpoints * 100.0
             );
+            phases.push(phase.clone());
         })?;
         supernet.save(&self.out, self.seed)?;
         finished.write(&training)?;
         forget(&folder)?;
-        Ok(writeln!(std::io::stdout(), "{}", self.out.display())?)
+        self.print(&phases)
+    }
+
+    /// `phases` are those that this run has ended.
+    fn print(&self, phases: &[PhaseReport]) -> Result<()> {
+        let text = match self.json {
+            true => format!("{:#}", json!({ "supernet": self.out, "seed": self.seed, "phases": phases })),
+            false => self.out.display().to_string(),
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
     }
 }
 

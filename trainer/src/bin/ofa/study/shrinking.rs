@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use trainer::dataset::Dataset;
 use trainer::files;
-use trainer::shrinking::Study;
+use trainer::shrinking::{NETS, RECIPES, Study};
 use trainer::space::Space;
 
 use crate::torch::parse_device;
@@ -32,12 +32,21 @@ pub struct Cmd {
     /// Steps of each training.
     #[arg(long, default_value_t = 3000)]
     steps: usize,
+    /// Recipes of supernets, with commas between; the first is what the others are measured against.
+    #[arg(long, default_values = RECIPES, value_delimiter = ',', value_name = "NAME,…")]
+    recipes: Vec<String>,
+    /// Nets that are compared and trained alone, with commas between; the sharp one sees the largest images.
+    #[arg(long, default_values = NETS, value_delimiter = ',', value_name = "NAME,…")]
+    nets: Vec<String>,
     /// The folder for shrinking.json, shrinking.md and shrinking.svg, and trainings.journal, from which it goes on.
     #[arg(long, default_value = "study")]
     out: PathBuf,
     /// cpu, or cuda:0.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Print shrinking.json.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Cmd {
@@ -54,11 +63,17 @@ impl Cmd {
             steps: self.steps,
             seeds: self.seeds,
             first_seed: self.seed,
+            recipes: &self.recipes,
+            nets: &self.nets,
         };
         let result = study.run(&self.out.join("trainings.journal"), |line| eprintln!("  {line}"))?;
         files::write_json(&self.out.join("shrinking.json"), &result)?;
         files::write(&self.out.join("shrinking.md"), format!("{}\n", result.table()).as_bytes())?;
         files::write(&self.out.join("shrinking.svg"), result.plot().as_bytes())?;
-        Ok(writeln!(std::io::stdout(), "{}\n\n{}", result.table(), self.out.join("shrinking.svg").display())?)
+        let text = match self.json {
+            true => serde_json::to_string_pretty(&result)?,
+            false => format!("{}\n\n{}", result.table(), self.out.join("shrinking.svg").display()),
+        };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
     }
 }
