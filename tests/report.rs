@@ -47,6 +47,11 @@ pub fn check(folder: &Path) {
     for size in ["500,900", "1440,900"] {
         let dom = draw(browser, &out, size);
         assert!(dom.contains("data-drawn=\"yes\""), "the script went to its end: {dom:.300}");
+        let body = dom.split("<body>").nth(1).and_then(|body| body.split("<script").next()).unwrap_or("");
+        assert!(
+            body.contains("The front") && !body.contains("[object "),
+            "all that the page shows is text: {body:.300}"
+        );
         let wider = dom.split("data-wider=\"").nth(1).and_then(|rest| rest.split('"').next()?.parse::<i64>().ok());
         assert!(wider.is_some_and(|wider| wider <= 0), "at {size} the page is {wider:?} pixels wider than its window");
         for (name, file, place) in FIGURES {

@@ -13,3 +13,4 @@ mod report;
 mod resume;
 #[path = "../trainer/tests/schema/mod.rs"]
 mod schema;
+mod study;

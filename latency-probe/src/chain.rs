@@ -28,6 +28,16 @@ impl Chain {
 
     /// Lets this be the layer at that place, and the last one. To say it twice does no harm.
     ///
+    /// ```
+    /// use latency_probe::{Chain, Refusal};
+    /// use runtime::{Activation, Layer, Linear};
+    ///
+    /// let layer = Layer::Linear(Linear { inputs: 8, outputs: 8, activation: Activation::Relu });
+    /// let mut chain = Chain::new();
+    /// assert_eq!((chain.put(0, layer), chain.put(1, layer), chain.put(1, layer)), (Ok(()), Ok(()), Ok(())));
+    /// assert_eq!((chain.layers(), chain.put(3, layer)), (2, Err(Refusal::Chain)));
+    /// ```
+    ///
     /// # Errors
     /// If the numbers are no layer, layers are missing before it, or there is no room for so many.
     pub fn put(&mut self, place: u8, layer: Layer) -> Result<(), Refusal> {

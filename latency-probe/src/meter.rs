@@ -5,6 +5,26 @@ use core::convert::Infallible;
 use embedded_hal::digital::{self, OutputPin};
 
 /// A board's timer, in the board's own unit.
+///
+/// ```
+/// use latency_probe::Timer;
+///
+/// /// Cortex-M's SysTick counts down from 2²⁴ − 1.
+/// struct SysTick;
+///
+/// impl Timer for SysTick {
+///     fn now(&self) -> u32 {
+///         # const fn current() -> u32 { 0xFF_FFF0 }
+///         current()
+///     }
+///
+///     fn since(&self, start: u32) -> u32 {
+///         start.wrapping_sub(self.now()) & 0xFF_FFFF
+///     }
+/// }
+///
+/// assert_eq!(SysTick.since(5), 21, "it came round");
+/// ```
 pub trait Timer {
     /// The counter, which wraps.
     fn now(&self) -> u32;
@@ -43,6 +63,14 @@ impl OutputPin for NoPin {
 impl<T: Timer, P: OutputPin> Meter<T, P> {
     /// Does the work; the ticks that it took, and what it gave. That the pin fails spoils no measurement, so it
     /// is not told.
+    ///
+    /// ```
+    /// # mod board { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/board.rs")); }
+    /// use latency_probe::{Meter, NoPin};
+    ///
+    /// let mut meter = Meter { timer: board::Calls(u32::MAX.into()), pin: NoPin };
+    /// assert_eq!(meter.time(|| 6 * 7), (1, 42), "the counter came round meanwhile");
+    /// ```
     #[inline(always)]
     pub fn time<R>(&mut self, work: impl FnOnce() -> R) -> (u32, R) {
         let _ = self.pin.set_high();

@@ -20,6 +20,16 @@ pub struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// The arena is memory of one layer or chain, the pool has weights and lies in flash.
+    ///
+    /// ```
+    /// use latency_probe::{Pool, Probe, Service};
+    ///
+    /// #[allow(long_running_const_eval)]
+    /// static POOL: Pool<4096, 64> = Pool::new();
+    /// let mut arena = [0; 1024];
+    /// let capacity = Probe::new(&mut arena, POOL.weights()).capacity();
+    /// assert_eq!((capacity.arena_bytes, capacity.pool_taps, capacity.pool_channels), (4096, 4096, 64));
+    /// ```
     pub const fn new(arena: &'a mut [u32], pool: Weights<'a>) -> Self {
         Self { arena, pool, chain: Chain::new() }
     }

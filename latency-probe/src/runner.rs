@@ -23,6 +23,21 @@ pub struct Runner<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usi
 impl<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Runner<'a, IMAGE, ARENA, CLASSES> {
     /// Its image goes directly to where the net reads it. `stack_depth` says how many bytes the stack has had at its
     /// deepest.
+    ///
+    /// ```
+    /// # mod board { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/board.rs")); }
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/doc/model.rs")); }
+    /// use latency_probe::{FRAME, Meter, NoPin, Reply, Request, Runner, Service};
+    ///
+    /// let mut arena = runtime::Arena::new();
+    /// let mut runner = Runner::new(&model::MODEL, &mut arena, || 0);
+    /// let mut meter = Meter { timer: board::Calls(0.into()), pin: NoPin };
+    /// runner.answer(Request::Load { offset: 0, bytes: &[100; 4] }, &mut meter)?;
+    /// assert_eq!(runner.answer(Request::Infer, &mut meter)?, Reply::Inferred { ticks: 1 });
+    /// let scores = [100, -100].into_iter().collect();
+    /// assert_eq!(runner.answer(Request::Scores { offset: 0 }, &mut meter)?, Reply::Scores(scores));
+    /// # Ok::<(), latency_probe::Refusal>(())
+    /// ```
     pub fn new(
         model: &'static Model<IMAGE, ARENA, CLASSES>,
         arena: &'a mut Arena<ARENA>,
@@ -33,6 +48,12 @@ impl<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Runner<'a
 
     /// A build error that says by how many bytes the net alone misses the board, when called in a `const`. What
     /// the code needs beside it only the linker knows.
+    ///
+    /// ```
+    /// # mod board { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/board.rs")); }
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/doc/model.rs")); }
+    /// const _: () = latency_probe::Runner::assert_fits(&model::MODEL, &board::FACTS);
+    /// ```
     ///
     /// # Panics
     /// If the net misses the board.

@@ -26,6 +26,36 @@ pub trait Service {
 
 /// Answers requests until the other side of the link is gone. Requests and replies share the one frame.
 ///
+/// ```
+/// # mod board { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/board.rs")); }
+/// use board::{Calls, FACTS, Link};
+/// use latency_probe::{FRAME, Meter, NoPin, Pool, Probe, Reply, Request, encode, expected, parse, serve, unpack};
+/// use runtime::{Activation, Layer, Linear};
+///
+/// #[allow(long_running_const_eval)]
+/// static POOL: Pool<4096, 64> = Pool::new();
+///
+/// // The host asks how long a layer takes.
+/// let layer = Layer::Linear(Linear { inputs: 16, outputs: 4, activation: Activation::None });
+/// let mut frame = [0; FRAME];
+/// let request = encode(1, &Request::Measure { layer, seed: 7, runs: 2 }, &mut frame).expect("a request fits");
+/// let mut link = Link { sent: request.to_vec().into(), back: vec![] };
+///
+/// // The firmware answers, until the link ends.
+/// let mut arena = [0; 256];
+/// let mut probe = Probe::new(&mut arena, POOL.weights());
+/// let mut meter = Meter { timer: Calls(0.into()), pin: NoPin };
+/// serve(&mut link, &FACTS, &mut meter, &mut probe, &mut [0; FRAME])?;
+///
+/// // The host has the ticks of each run, and computes the layer's output itself.
+/// let end = link.back.len() - 1;
+/// let (sequence, message) = unpack(&mut link.back[..end]).expect("the frame is sound");
+/// let checksum = expected(layer, 7, POOL.weights(), &mut [0; 256]).expect("there is room");
+/// let ticks = [1, 1].into_iter().collect();
+/// assert_eq!((sequence, parse(message)), (1, Some(Reply::Measured { ticks, checksum })));
+/// # Ok::<(), core::convert::Infallible>(())
+/// ```
+///
 /// # Errors
 /// The link's own.
 pub fn serve<L: Read + Write, T: Timer, P: OutputPin>(

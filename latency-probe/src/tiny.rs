@@ -42,6 +42,21 @@ pub struct Tiny<'a, const IMAGE: usize, const ARENA: usize, const CLASSES: usize
 
 /// Answers commands until the other side of the link is gone.
 ///
+/// ```
+/// # mod board { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/board.rs")); }
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/doc/model.rs")); }
+/// use latency_probe::{Meter, NoPin, Tiny, serve_tiny};
+///
+/// let mut link = board::Link { sent: b"name%".to_vec().into(), back: vec![] };
+/// let (mut arena, mut image) = (runtime::Arena::new(), [0; 4]);
+/// let mut tiny =
+///     Tiny { model: &model::MODEL, scale: model::SCORES, name: "ic01", arena: &mut arena, image: &mut image };
+/// let mut meter = Meter { timer: board::Calls(0.into()), pin: NoPin };
+/// serve_tiny(&mut link, &board::FACTS, &mut meter, &mut tiny)?;
+/// assert!(String::from_utf8_lossy(&link.back).contains("m-ready"));
+/// # Ok::<(), core::convert::Infallible>(())
+/// ```
+///
 /// # Errors
 /// The link's own.
 pub fn serve_tiny<

@@ -97,6 +97,20 @@ pub(crate) fn checksum(output: &[i8]) -> u32 {
 /// The checksum that a device with that pool gives for the layer. The arena is memory to work in, of
 /// [`Layer::arena_bytes`].
 ///
+/// ```
+/// use latency_probe::{Pool, Refusal, expected};
+/// use runtime::{Activation, Layer, Linear};
+///
+/// #[allow(long_running_const_eval)]
+/// static POOL: Pool<4096, 64> = Pool::new();
+/// let layer = Layer::Linear(Linear { inputs: 16, outputs: 4, activation: Activation::None });
+/// let mut arena = vec![0; layer.arena_bytes() / 4];
+/// let of_seed = |seed, arena: &mut [u32]| expected(layer, seed, POOL.weights(), arena);
+/// assert_ne!(of_seed(1, &mut arena)?, of_seed(2, &mut arena)?);
+/// assert!(matches!(of_seed(1, &mut []), Err(Refusal::Arena(_))));
+/// # Ok::<(), Refusal>(())
+/// ```
+///
 /// # Errors
 /// What such a device refuses the layer for.
 pub fn expected(layer: Layer, seed: u32, pool: Weights<'_>, arena: &mut [u32]) -> Result<u32, Refusal> {

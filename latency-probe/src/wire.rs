@@ -216,6 +216,18 @@ pub enum Fault {
 }
 
 /// The frame of a message, with its closing 0; `None` if it doesn't fit.
+///
+/// ```
+/// use latency_probe::{FRAME, Request, encode, parse, unpack};
+///
+/// let mut frame = [0; FRAME];
+/// let sent = encode(9, &Request::Hello, &mut frame).expect("it fits").to_vec();
+/// let (end, content) = sent.split_last().expect("a frame ends");
+/// assert_eq!((*end, content.contains(&0)), (0, false));
+/// let mut received = content.to_vec();
+/// let (sequence, message) = unpack(&mut received).expect("nothing was damaged");
+/// assert_eq!((sequence, parse(message)), (9, Some(Request::Hello)));
+/// ```
 pub fn encode<'b, T: Serialize>(sequence: u8, message: &T, frame: &'b mut Frame) -> Option<&'b [u8]> {
     let cobs = Cobs::try_new(Slice::new(frame)).ok()?;
     let message = (PROTOCOL, sequence, message);

@@ -352,6 +352,17 @@ impl Linear {
 impl Layer {
     /// Whether the numbers describe a layer. Everything else here trusts them, so bytes from outside
     /// become a layer through this check.
+    ///
+    /// ```
+    /// use runtime::{Activation, Conv, Invalid, Layer, Shape};
+    ///
+    /// let input = Shape::new(32, 32, 3);
+    /// let conv = |kernel| Layer::Conv(Conv { input, channels: 16, kernel, stride: 2, activation: Activation::Relu6 });
+    /// assert_eq!(conv(3).check(), Ok(()));
+    /// assert_eq!(conv(4).check(), Err(Invalid::Kernel));
+    /// assert_eq!(conv(3).output(), Shape::new(16, 16, 16));
+    /// assert_eq!(conv(3).macs(), 16 * 16 * 16 * 27);
+    /// ```
     pub const fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::Conv(conv) => conv.check(),

@@ -9,6 +9,10 @@ pub struct Arena<const BYTES: usize>([i8; BYTES]);
 
 impl<const BYTES: usize> Arena<BYTES> {
     /// Memory with no image in it yet.
+    ///
+    /// ```
+    /// static ARENA: std::sync::Mutex<runtime::Arena<1024>> = std::sync::Mutex::new(runtime::Arena::new());
+    /// ```
     pub const fn new() -> Self {
         const { assert!(BYTES.is_multiple_of(4), "an arena is a multiple of 4 bytes") };
         Self([0; BYTES])
@@ -34,6 +38,10 @@ impl<const BYTES: usize> Default for Arena<BYTES> {
 }
 
 /// The same memory as bytes.
+///
+/// ```
+/// assert_eq!(runtime::bytes(&mut [u32::MAX; 2]), [-1; 8]);
+/// ```
 pub fn bytes(words: &mut [u32]) -> &mut [i8] {
     // SAFETY: a word is four initialised bytes, which need no alignment; the borrow is passed on.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }

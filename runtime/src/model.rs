@@ -20,6 +20,16 @@ pub struct Net<'a> {
 impl<'a> Net<'a> {
     /// A net of these steps, whose weights follow one another in `channels` and `taps`.
     ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// use model::{CHANNELS, STEPS, TAPS};
+    ///
+    /// let net = runtime::Net::new(&STEPS, &CHANNELS, &TAPS)?;
+    /// assert_eq!((net.input().len(), net.classes()), (4, 2));
+    /// assert!(runtime::Net::new(&STEPS[1..], &CHANNELS, &TAPS).is_err(), "these are weights of three layers");
+    /// # Ok::<(), &str>(())
+    /// ```
+    ///
     /// # Errors
     /// Says which rule is broken: each layer is valid, reads the map that the one before it
     /// writes, and the weights are as many as the layers need.
@@ -73,11 +83,33 @@ impl<'a> Net<'a> {
 
     /// Runs it on the image that lies at the arena's start, and returns the scores, which lie in the arena too: none, if
     /// the arena is shorter than [`Net::arena_bytes`].
+    ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let net = model::MODEL.net();
+    /// let mut arena = vec![0; net.arena_bytes() / 4];
+    /// runtime::bytes(&mut arena)[..4].copy_from_slice(&[100, 90, 110, 100]);
+    /// assert_eq!(net.run(&mut arena), [100, -100]);
+    /// assert!(net.run(&mut []).is_empty(), "an arena that is too short gives no scores");
+    /// ```
     pub fn run<'m>(&self, arena: &'m mut [u32]) -> &'m [i8] {
         self.run_with(arena, |_, _, _| ())
     }
 
     /// The same; `each` is told before and after each layer, which of them it is.
+    ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let net = model::MODEL.net();
+    /// let mut arena = vec![0; net.arena_bytes() / 4];
+    /// let mut layers = vec![];
+    /// net.run_with(&mut arena, |moment, i, layer| {
+    ///     if moment == runtime::Moment::After {
+    ///         layers.push((i, layer.macs()));
+    ///     }
+    /// });
+    /// assert_eq!(layers, [(0, 8), (1, 0), (2, 4)], "a pooling multiplies nothing");
+    /// ```
     pub fn run_with<'m>(&self, arena: &'m mut [u32], each: impl FnMut(Moment, usize, &Layer)) -> &'m [i8] {
         if arena.len() < self.arena_bytes / 4 {
             return &[];
@@ -138,9 +170,14 @@ const fn same(a: Shape, b: Shape) -> bool {
 ///
 /// `ofa compile` writes one as `MODEL`. An image holds pixels less 128, row by row, channels innermost.
 ///
-/// ```ignore
-/// let mut arena = Arena::new();
-/// let class = runtime::argmax(MODEL.infer(&mut arena, &image));
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// use model::MODEL;
+///
+/// let mut arena = runtime::Arena::new();
+/// let scores = MODEL.infer(&mut arena, &[100, 90, 110, 100]);
+/// assert_eq!(scores, &[100, -100]);
+/// assert_eq!(runtime::argmax(scores), 0, "a bright image");
 /// ```
 #[derive(Debug)]
 pub struct Model<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> {
@@ -171,6 +208,15 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
 
     /// The same; `each` is called before and after each layer, with its position: to profile a net, or to feed a
     /// watchdog.
+    ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let mut arena = runtime::Arena::new();
+    /// let mut calls = 0;
+    /// // Where firmware reads its timer.
+    /// let scores = model::MODEL.infer_with(&mut arena, &[-100; 4], |_moment, _index, _layer| calls += 1);
+    /// assert_eq!((scores, calls), (&[-100, 100], 6));
+    /// ```
     pub fn infer_with<'a>(
         &self,
         arena: &'a mut Arena<ARENA>,
@@ -182,6 +228,14 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
     }
 
     /// Scores of the image that lies in the arena's first `IMAGE` bytes, which saves its second copy.
+    ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let mut arena = runtime::Arena::new();
+    /// // As a camera's DMA would.
+    /// arena.bytes()[..4].copy_from_slice(&[-100; 4]);
+    /// assert_eq!(model::MODEL.infer_in_place(&mut arena), &[-100, 100]);
+    /// ```
     pub fn infer_in_place<'a>(&self, arena: &'a mut Arena<ARENA>) -> &'a [i8; CLASSES] {
         // `new` compared the lengths.
         self.net.run(arena.words()).first_chunk().unwrap_or(const { &[0; CLASSES] })

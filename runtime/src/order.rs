@@ -59,6 +59,13 @@ impl Order {
 /// Brings a matrix of taps, outputs × inputs row by row, into the order in which layers hold it. A convolution's window
 /// has rows of `row` inputs (kernel × input channels); elsewhere `row` is the number of inputs. Both slices are equally
 /// long.
+///
+/// ```
+/// // Of two outputs the taps of each input lie side by side, and the middle two of four inputs change places.
+/// let mut packed = [0; 8];
+/// runtime::pack(&[10, 11, 12, 13, 20, 21, 22, 23], 2, 4, &mut packed);
+/// assert_eq!(packed, [10, 20, 12, 22, 11, 21, 13, 23]);
+/// ```
 pub fn pack(taps: &[i8], outputs: usize, row: usize, packed: &mut [u8]) {
     let order = Order { depth: taps.len() / outputs.max(1), row: row.max(1) };
     for (output, taps) in taps.chunks_exact(order.depth.max(1)).enumerate() {

@@ -235,6 +235,14 @@ impl Depthwise {
 
 /// Bytes of the arena that runs the layers one after the other: the most that is alive at once, a multiple of 4. The
 /// image is part of it, and so are the scores.
+///
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// // At compile time: 4 bytes of image, 8 of its map, and what the layers work in.
+/// const BYTES: usize = runtime::arena_bytes(&model::STEPS);
+/// static ARENA: runtime::Arena<BYTES> = runtime::Arena::new();
+/// assert_eq!(size_of_val(&ARENA), BYTES.next_multiple_of(8));
+/// ```
 pub const fn arena_bytes(steps: &[Step]) -> usize {
     let (mut most, mut input, mut i) = (0, 0, 0);
     while i < steps.len() {
@@ -258,6 +266,14 @@ pub struct Regions {
 }
 
 /// Where each step works when the layers run one after the other: a picture of the arena over time.
+///
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// let regions: Vec<_> = runtime::regions(&model::STEPS).collect();
+/// assert_eq!(regions[0].input, 0..4, "the image");
+/// assert_eq!(regions[0].output, regions[1].input, "each layer reads what the one before it writes");
+/// assert_eq!(regions[2].output.len(), 2, "the scores");
+/// ```
 pub fn regions(steps: &[Step]) -> impl Iterator<Item = Regions> {
     let mut input = 0;
     (0..steps.len()).map(move |i| {

@@ -13,6 +13,13 @@ pub struct Prediction {
 
 impl Prediction {
     /// Of a net's scores; `None` where there are none.
+    ///
+    /// ```
+    /// use runtime::Prediction;
+    ///
+    /// let Prediction { class, score, ahead } = Prediction::of(&[-3, 40, 35]).unwrap();
+    /// assert_eq!((class, score, ahead), (1, 40, 5));
+    /// ```
     pub fn of(scores: &[i8]) -> Option<Self> {
         let mut all = scores.iter().copied().enumerate();
         let (mut class, mut score) = all.next()?;
@@ -29,6 +36,10 @@ impl Prediction {
 }
 
 /// The likeliest class: the position of the highest score, the first of equals; 0 where there is no score.
+///
+/// ```
+/// assert_eq!(runtime::argmax(&[-3, 40, 35]), 1);
+/// ```
 pub fn argmax(scores: &[i8]) -> usize {
     Prediction::of(scores).map_or(0, |prediction| prediction.class)
 }
@@ -44,6 +55,12 @@ pub struct ScoreScale {
 
 impl ScoreScale {
     /// The real score in units of 2⁻¹⁶: integers alone.
+    ///
+    /// ```
+    /// // A quarter for each step, and −3 is a real 0.
+    /// let scores = runtime::ScoreScale { unit: 65_536 / 4, zero: -3 };
+    /// assert_eq!((scores.fixed(1), scores.real(1)), (65_536, 1.0));
+    /// ```
     pub const fn fixed(&self, score: i8) -> i32 {
         (score as i32 - self.zero as i32).saturating_mul(self.unit)
     }

@@ -40,6 +40,11 @@ pub struct Quant {
 /// `zero + round(product / 2³²)`, saturated to int8; halves round up. The only rounding there is.
 ///
 /// A `product` is an accumulator times its multiplier, to which a residual has been added.
+///
+/// ```
+/// assert_eq!(runtime::narrow(3 << 31, -10), -8, "1.5 is rounded to 2");
+/// assert_eq!(runtime::narrow(i64::MAX >> 1, 0), 127, "int8 saturates");
+/// ```
 #[inline(always)]
 pub fn narrow(product: i64, zero: i8) -> i8 {
     const HALF: i64 = 1 << 31;

@@ -10,6 +10,16 @@ use crate::weights::{Table, Weights};
 /// Runs one layer: `input` and `output` hold its two maps, `hidden` the maps in between, of
 /// [`Layer::hidden_bytes`].
 ///
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// use model::{CHANNELS, STEPS, TAPS};
+///
+/// let weights = runtime::Weights { channels: &CHANNELS[..2], taps: &TAPS[..2] };
+/// let mut output = [0; 8];
+/// runtime::execute(&STEPS[0], weights, &[100, 90, 110, 100], &mut [], &mut output);
+/// assert_eq!(output, [100, -100, 90, -90, 110, -110, 100, -100]);
+/// ```
+///
 /// # Panics
 /// If a slice is shorter than the layer says, or the layer is not [valid](Layer::check).
 pub fn execute(step: &Step, weights: Weights<'_>, input: &[i8], hidden: &mut [i8], output: &mut [i8]) {

@@ -81,6 +81,12 @@ impl Stem {
 
 /// Bytes of the arena in which a net takes its image row by row: less than [`crate::arena_bytes`] by about the image,
 /// where the stem is what needs most. 0 where the net does not begin with a dense convolution, or that skips rows.
+///
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// assert_eq!(runtime::rows_arena_bytes(&model::STEPS), model::ROWS_ARENA_BYTES);
+/// assert_eq!(runtime::rows_arena_bytes(&model::STEPS[1..]), 0, "a pooling comes first");
+/// ```
 pub const fn rows_arena_bytes(steps: &[Step]) -> usize {
     match Stem::new(steps) {
         Some(stem) => stem.arena,
@@ -93,10 +99,17 @@ pub const fn rows_arena_bytes(steps: &[Step]) -> usize {
 ///
 /// `ofa compile` writes one as `ROWS`.
 ///
-/// ```ignore
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// use model::ROWS;
+///
+/// let mut arena = runtime::Arena::new();
 /// let mut rows = ROWS.start(&mut arena);
-/// for row in camera { rows.push(&row)?; }
-/// let class = runtime::argmax(rows.finish()?);
+/// for line in [[100, 90], [110, 100]] {
+///     rows.push(&line)?;
+/// }
+/// assert_eq!(runtime::argmax(rows.finish()?), 0, "a bright image");
+/// # Ok::<(), runtime::RowCount>(())
 /// ```
 #[derive(Debug)]
 pub struct RowModel<const ROW: usize, const ARENA: usize, const CLASSES: usize> {
@@ -137,6 +150,14 @@ pub struct Rows<'a, const ROW: usize, const CLASSES: usize> {
 impl<'a, const ROW: usize, const CLASSES: usize> Rows<'a, ROW, CLASSES> {
     /// Takes the next row, from the top: each pixel less 128, channels innermost. Runs the stem as far as it gets.
     ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let mut arena = runtime::Arena::new();
+    /// let mut rows = model::ROWS.start(&mut arena);
+    /// assert_eq!([[100, 90], [110, 100]].map(|line| rows.push(&line)), [Ok(()); 2]);
+    /// assert_eq!(rows.push(&[0, 0]), Err(runtime::RowCount::TooMany));
+    /// ```
+    ///
     /// # Errors
     /// [`RowCount::TooMany`] if the image is whole already.
     pub fn push(&mut self, row: &[i8; ROW]) -> Result<(), RowCount> {
@@ -144,6 +165,15 @@ impl<'a, const ROW: usize, const CLASSES: usize> Rows<'a, ROW, CLASSES> {
     }
 
     /// Runs what is left of the net; the scores.
+    ///
+    /// ```
+    /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+    /// let mut arena = runtime::Arena::new();
+    /// let mut rows = model::ROWS.start(&mut arena);
+    /// rows.push(&[100, 90])?;
+    /// assert_eq!(rows.finish(), Err(runtime::RowCount::Missing(1)));
+    /// # Ok::<(), runtime::RowCount>(())
+    /// ```
     ///
     /// # Errors
     /// [`RowCount::Missing`] if the image is not whole.

@@ -46,6 +46,8 @@ pub mod report;
 pub mod run;
 pub mod search;
 #[cfg(feature = "torch")]
+pub mod searching;
+#[cfg(feature = "torch")]
 pub mod shrinking;
 pub mod space;
 pub mod subnet;

@@ -9,6 +9,7 @@
 //! finds its way into limits that hardly any random net meets. A space of few nets is listed whole instead.
 
 pub mod bench;
+mod beside;
 mod cost;
 mod evolve;
 mod explain;
@@ -33,6 +34,7 @@ use crate::predictor::{Prediction, Predictor};
 use crate::space::{Arch, Space};
 use judge::Judge;
 
+pub use beside::{Drawn, draw_within, scaled_down};
 pub use cost::{Cost, Costs};
 pub use evolve::Effort;
 pub use explain::{Bound, Explanation, Part, explain};
@@ -191,7 +193,7 @@ impl<'a> Problem<'a> {
     }
 
     /// Sides of images that the space, the predictor and all tables know, ascending.
-    fn resolutions(&self) -> Result<Vec<u16>> {
+    pub(crate) fn resolutions(&self) -> Result<Vec<u16>> {
         let tables = || self.boards.iter().filter_map(|(costs, _)| costs.resolutions());
         let known = |side: &u16| {
             self.predictor.resolutions().contains(side) && tables().all(|resolutions| resolutions.contains(side))

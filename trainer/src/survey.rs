@@ -37,10 +37,11 @@ pub struct Sample {
 
 /// One subnet, judged image by image.
 #[derive(Clone, PartialEq, Debug)]
-struct Judged {
-    arch: Arch,
+pub(crate) struct Judged {
+    /// The subnet.
+    pub arch: Arch,
     /// Whether its answer is right, for each image.
-    right: Vec<bool>,
+    pub right: Vec<bool>,
 }
 
 /// A trained predictor with what it was trained on.
@@ -84,8 +85,8 @@ pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Surv
     Ok(Survey { header, samples, noise: Noise::of(&judged, seed), layers, report })
 }
 
-/// Judges the archs, those that the journal beside `out` lacks.
-fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<Judged>> {
+/// Judges the archs, those that the journal beside `out` lacks. No arch may be named twice.
+pub(crate) fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<Judged>> {
     let Subject { supernet, train, validation } = subject;
     let identity = Identity::new(subject, seed)?;
     let path = out.with_extension(format!("{}.journal", identity.name()));
@@ -108,7 +109,7 @@ fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<
 }
 
 impl Judged {
-    fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         self.right.iter().filter(|&&right| right).count() as f64 / self.right.len() as f64
     }
 

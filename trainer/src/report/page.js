@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 // Elements. An attribute that is undefined is left out; children are nodes or text.
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) node.setAttribute(name, value);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
@@ -20,6 +20,8 @@ function short(value) {
   }
   return value.toPrecision(3);
 }
+// The same on an axis: without zeros at the end.
+const tick = (value) => short(value).replace(/\.(\d*[1-9])?0*(?=\u202f|$)/, (_, digits) => digits ? "." + digits : "");
 // A number of a file on the page, findable: data-figure names it, data-value is the file's own.
 const figure = (name, value, text) => el("span", { "data-figure": name, "data-value": value }, text);
 
@@ -55,7 +57,7 @@ function niceTicks(low, high, count = phone ? 3 : 5) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw);
   const ticks = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) ticks.push(tick);
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) ticks.push(value);
   return ticks;
 }
 
@@ -68,12 +70,12 @@ function frame({ label, width = phone ? 400 : 760, height = phone ? 300 : 380, x
   const across = (value) => left + ((value - x[0]) / (x[1] - x[0] || 1)) * (width - left - right);
   const down = (value) => height - bottom - ((value - y[0]) / (y[1] - y[0] || 1)) * (height - top - bottom);
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
-  for (const tick of niceTicks(...y)) {
-    drawing.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: down(tick), y2: down(tick) }),
-      svg("text", { x: left - 6, y: down(tick) + 4, "text-anchor": "end" }, yText(tick)));
+  for (const value of niceTicks(...y)) {
+    drawing.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: down(value), y2: down(value) }),
+      svg("text", { x: left - 6, y: down(value) + 4, "text-anchor": "end" }, yText(value)));
   }
-  for (const tick of niceTicks(...x)) {
-    drawing.append(svg("text", { x: across(tick), y: height - bottom + 16, "text-anchor": "middle" }, xText(tick)));
+  for (const value of niceTicks(...x)) {
+    drawing.append(svg("text", { x: across(value), y: height - bottom + 16, "text-anchor": "middle" }, xText(value)));
   }
   drawing.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
     svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xName),
@@ -116,11 +118,11 @@ function head() {
 
 function way() {
   const seconds = page.summary?.seconds ?? {};
-  const rows = page.files.map((file) => [file.step, el("code", {}, file.name), whole(file.bytes), el("code", { title: file.sha256 }, file.sha256.slice(0, 16))]);
-  const times = Object.entries(seconds).map(([name, value]) => ({ name, value, text: value.toFixed(1) + " s", key: "seconds." + name }));
+  const rows = page.files.map((file) => [file.step, el("code", {}, file.name), whole(file.bytes), el("code", { title: file.sha256 }, file.sha256.slice(0, phone ? 8 : 16))]);
+  const times = Object.entries(seconds).map(([name, value]) => ({ name, value, text: value.toFixed(1) + "\u202fs", key: "seconds." + name }));
   section("path", "The path", "Every step is a file; the hash tells whether two runs made the same.",
     times.length ? bars("Seconds of each step", times) : null,
-    table("Files, with the first half of their SHA-256", ["step", "file", "bytes", "SHA-256"], rows, [2]));
+    table("Files, with the beginning of their SHA\u2011256", ["step", "file", "bytes", "SHA-256"], rows, [2]));
 }
 
 function beside() {
@@ -143,7 +145,7 @@ function beside() {
 function pareto() {
   if (!page.front?.nets.length) return missing("front", "The front", "ofa search");
   const { nets } = page.front;
-  const quantities = { latency: [unit, short], sram_bytes: ["bytes of SRAM", short], flash_bytes: ["bytes of flash", short], macs: ["MACs", short] };
+  const quantities = { latency: unit, sram_bytes: "bytes of SRAM", flash_bytes: "bytes of flash", macs: "MACs" };
   const usable = Object.keys(quantities).filter((name) => nets[0][name] !== null && nets[0][name] !== undefined);
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const chosen = page.choice ? nets.findIndex((net) => same(net.arch, page.choice.arch)) : -1;
@@ -154,10 +156,10 @@ function pareto() {
   const pinned = [];
   // The one net that Tab reaches; arrows go from net to net.
   let at = Math.max(chosen, 0);
-  const tell = (i) => { told.textContent = `${percent(nets[i].accuracy)} predicted, ${usable.map((name) => `${short(nets[i][name])} ${quantities[name][0]}`).join(", ")}. ${archText(nets[i].arch)}`; };
+  const tell = (i) => { told.textContent = `${percent(nets[i].accuracy)} predicted, ${usable.map((name) => `${short(nets[i][name])} ${quantities[name]}`).join(", ")}. ${archText(nets[i].arch)}`; };
   const facts = (i) => el("div", {}, el("h3", {}, i === chosen ? "The chosen net" : `Net ${i + 1} of the front`),
     table(`Net ${i + 1}`, ["", ""], [["accuracy, predicted", percent(nets[i].accuracy)],
-      ...usable.map((name) => [quantities[name][0], whole(nets[i][name])])], [1]), el("p", {}, archText(nets[i].arch)),
+      ...usable.map((name) => [quantities[name], whole(nets[i][name])])], [1]), el("p", {}, archText(nets[i].arch)),
     el("button", { type: "button" }, "Unpin"));
   function pin(i) {
     const at = pinned.indexOf(i);
@@ -176,12 +178,12 @@ function pareto() {
     }));
   }
   function draw(name) {
-    const [text, number] = quantities[name];
+    const text = quantities[name];
     const costs = nets.map((net) => net[name]);
     const accuracies = nets.map((net) => net.accuracy);
     const pad = (low, high) => [low - 0.04 * (high - low || 1), high + 0.04 * (high - low || 1)];
     const f = frame({ label: `${nets.length} nets: predicted accuracy over ${text}`, x: pad(Math.min(...costs), Math.max(...costs)),
-      y: pad(Math.min(...accuracies), Math.max(...accuracies)), xText: number, yText: (tick) => percent(tick, 1), xName: text, yName: "predicted accuracy" });
+      y: pad(Math.min(...accuracies), Math.max(...accuracies)), xText: tick, yText: (share) => percent(share, 1), xName: text, yName: "predicted accuracy" });
     const limit = limits[name];
     if (limit !== null && limit !== undefined) {
       f.drawing.append(svg("line", { class: "limit", x1: f.across(limit), x2: f.across(limit), y1: f.top, y2: f.bottom }),
@@ -190,7 +192,7 @@ function pareto() {
     nets.forEach((net, i) => {
       const outside = limits.latency && net.latency > limits.latency;
       const point = svg("circle", { class: "point" + (outside ? " outside" : "") + (pinned.includes(i) ? " pinned" : ""), cx: f.across(net[name]).toFixed(1),
-        cy: f.down(net.accuracy).toFixed(1), r: 4.5, tabindex: i === at ? 0 : -1, role: "button", "aria-pressed": pinned.includes(i), "data-net": i,
+        cy: f.down(net.accuracy).toFixed(1), r: nets.length > 200 ? 3 : 4.5, tabindex: i === at ? 0 : -1, role: "button", "aria-pressed": pinned.includes(i), "data-net": i,
         "aria-label": `net ${i + 1}: ${percent(net.accuracy)}, ${short(net[name])} ${text}` });
       for (const event of ["pointerenter", "focus"]) point.addEventListener(event, () => tell(i));
       point.addEventListener("click", () => pin(i));
@@ -214,7 +216,7 @@ function pareto() {
   const radio = (name, i) => {
     const input = el("input", { type: "radio", name: "cost", value: name, checked: i === 0 ? "" : undefined });
     input.addEventListener("change", () => draw(name));
-    return el("label", {}, input, " ", quantities[name][0]);
+    return el("label", {}, input, " ", quantities[name]);
   };
   draw(usable[0]);
   section("front", "The front", `${nets.length} nets that no other one beats in accuracy, latency, SRAM and flash together.` +
@@ -250,8 +252,8 @@ function drawnNet() {
   const column = (width - left - 8) / regions.length;
   const down = (bytes) => (height - bottom) * (1 - bytes / arena) + 8;
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height + 8}`, role: "img", "aria-label": `The arena of ${whole(arena)} bytes over the layers; the table below has the numbers.` });
-  for (const tick of niceTicks(0, arena, 4)) {
-    drawing.append(svg("line", { class: "grid", x1: left, x2: width - 8, y1: down(tick), y2: down(tick) }), svg("text", { x: left - 6, y: down(tick) + 4, "text-anchor": "end" }, short(tick)));
+  for (const bytes of niceTicks(0, arena, 4)) {
+    drawing.append(svg("line", { class: "grid", x1: left, x2: width - 8, y1: down(bytes), y2: down(bytes) }), svg("text", { x: left - 6, y: down(bytes) + 4, "text-anchor": "end" }, tick(bytes)));
   }
   regions.forEach((region, i) => {
     const x = left + i * column;
@@ -271,7 +273,7 @@ function drawnNet() {
   section("flash", "Flash", [figure("flash_bytes.net", report.flash_bytes, whole(report.flash_bytes)), " bytes of taps, channels and steps; the code comes to it."],
     bars("By layer", layers.map((layer) => ({ name: layer.layer, value: layer.flash_bytes, text: whole(layer.flash_bytes) }))));
   section("error", "Error of int8", `Power of the float output over that of the error, in decibels, on training images: 6 dB are one bit. float ${percent(report.accuracy.float)}, int8 ${percent(report.accuracy.int8)} of ${whole(report.accuracy.images)} test images.`,
-    bars("By layer, all before it included", layers.map((layer, i) => ({ name: layer.layer, value: layer.snr_db, text: layer.snr_db.toFixed(1) + " dB", key: `snr.${i}` }))));
+    bars("By layer, all before it included", layers.map((layer, i) => ({ name: layer.layer, value: layer.snr_db, text: layer.snr_db.toFixed(1) + "\u202fdB", key: `snr.${i}` }))));
 }
 
 function heat(measured) {
@@ -302,7 +304,7 @@ function heat(measured) {
   };
   const sorted = [...rows].sort((a, b) => b[1].order - a[1].order);
   section("table-" + provenance.board, `Latency table of ${provenance.board}`, [figure("table.layers", layers.length, whole(layers.length)),
-    ` layers, ${provenance.core}, in ${provenance.unit}, ${provenance.date}. Blocks by map, and by kernel and expand ratio; darker is slower.`],
+    ` layers, ${provenance.core}, in ${provenance.unit}, ${provenance.date}. Blocks by map, and by kernel and expand ratio; the fuller the colour, the slower.`],
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Ticks of the blocks" }, el("table", { class: "heat" },
       el("thead", {}, el("tr", {}, el("td"), names.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, sorted.map(([name, { cells }]) => el("tr", {}, el("th", { scope: "row" }, name), names.map((column) => cell(cells.get(column)))))))),
@@ -315,13 +317,13 @@ function training() {
   if (!trained.length) return missing("training", "The training", "ofa train");
   const steps = [0, Math.max(...page.training.map((line) => line.step))];
   const losses = trained.map((line) => line["train/loss"]);
-  const loss = frame({ label: "Training loss over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...losses) * .95, Math.max(...losses)], xText: short, yText: (tick) => tick.toFixed(1), xName: "step", yName: "loss" });
+  const loss = frame({ label: "Training loss over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...losses) * .95, Math.max(...losses)], xText: tick, yText: (loss) => loss.toFixed(1), xName: "step", yName: "loss" });
   loss.drawing.append(path(trained.map((line) => [loss.across(line.step), loss.down(line["train/loss"])]), "first"));
   const names = ["largest", "middle", "smallest"], colours = ["first", "third", "second"], dashes = [undefined, "7 3", "2 3"];
   const parts = [el("div", {}, el("h3", {}, "Loss"), loss.drawing)];
   if (judged.length) {
     const all = judged.flatMap((line) => names.map((name) => line["validation/" + name]));
-    const f = frame({ label: "Validation accuracy over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...all), Math.min(1, Math.max(...all) + .02)], xText: short, yText: (tick) => percent(tick, 0), xName: "step", yName: "validation accuracy" });
+    const f = frame({ label: "Validation accuracy over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...all), Math.min(1, Math.max(...all) + .02)], xText: tick, yText: (share) => percent(share, 0), xName: "step", yName: "validation accuracy" });
     names.forEach((name, i) => {
       f.drawing.append(path(judged.map((line) => [f.across(line.step), f.down(line["validation/" + name])]), colours[i], dashes[i]));
       for (const line of judged) f.drawing.append(svg("circle", { cx: f.across(line.step), cy: f.down(line["validation/" + name]), r: 2.5, fill: `var(--${colours[i]})` }, svg("title", {}, `${name}, step ${line.step}: ${percent(line["validation/" + name])}`)));
@@ -337,7 +339,7 @@ function predictor() {
   const values = samples.flatMap((sample) => [sample.accuracy, sample.predicted]);
   const range = [Math.min(...values), Math.max(...values)];
   const tau = (value) => value === null ? "unknown" : value.toFixed(2);
-  const f = frame({ label: `${samples.length} nets: measured over predicted accuracy`, width: phone ? 400 : 560, height: 400, x: range, y: range, xText: (tick) => percent(tick, 1), yText: (tick) => percent(tick, 1), xName: "predicted by predictors that had not seen the net", yName: "measured" });
+  const f = frame({ label: `${samples.length} nets: measured over predicted accuracy`, width: phone ? 400 : 560, height: 400, x: range, y: range, xText: (share) => percent(share, 1), yText: (share) => percent(share, 1), xName: "predicted by predictors that had not seen the net", yName: "measured" });
   f.drawing.append(svg("line", { class: "axis", x1: f.across(range[0]), x2: f.across(range[1]), y1: f.down(range[0]), y2: f.down(range[1]) }));
   for (const sample of samples) f.drawing.append(svg("circle", { cx: f.across(sample.predicted), cy: f.down(sample.accuracy), r: 3.5, fill: "var(--first)", "fill-opacity": .6 }, svg("title", {}, archText(sample.arch))));
   section("predictor", "The predictor", ["On ", whole(report.held_out), " nets held out: root mean squared error ", figure("predictor.rmse", report.rmse, (100 * report.rmse).toFixed(2)),

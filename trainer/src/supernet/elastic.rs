@@ -1,7 +1,7 @@
 //! The elastic kernel: one depthwise kernel from which smaller ones are cut and transformed.
 //!
 //! The 5×5 is the centre of the 7×7 times a learned 25×25 matrix, the 3×3 the centre of that 5×5 times a 9×9
-//! matrix (once-for-all, section 3.2): the smaller kernels share weights with the larger, but need not be its
+//! matrix (once-for-all, section 3.3): the smaller kernels share weights with the larger, but need not be its
 //! centre. A block's channels share their matrices, which begin as identities.
 
 use tch::Tensor;

@@ -8,7 +8,7 @@ use super::weights::{Attention, BlockWeights, Norm, Unit};
 
 impl Supernet {
     /// Sorts the hidden channels of every block by the L1 norm of the projecting weights that read them
-    /// (once-for-all, section 3.2), and the squeezed channels by that of the exciting weights, the most important
+    /// (once-for-all, section 3.3), and the squeezed channels by that of the exciting weights, the most important
     /// first. The largest net's function does not change.
     ///
     /// The `open` widest choices of the expand ratio may be in use already: channels then stay inside the

@@ -1,6 +1,7 @@
 //! `ofa study`: what a step is worth, measured.
 
 mod predictor;
+mod search;
 mod shrinking;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum Study {
     Predictor(predictor::Cmd),
+    Search(search::Cmd),
     Shrinking(shrinking::Cmd),
 }
 
@@ -23,6 +25,7 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         match self.study {
             Study::Predictor(cmd) => cmd.run(),
+            Study::Search(cmd) => cmd.run(),
             Study::Shrinking(cmd) => cmd.run(),
         }
     }
