@@ -12,7 +12,7 @@
 use crate::layer::Block;
 use crate::memory::bytes;
 use crate::parts::{copy, part, part_mut, split_mut};
-use crate::plan::{Place, SEGMENT, segment, tile_bytes};
+use crate::plan::{Place, SEGMENT, lines_words, segment, tile_bytes};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::stream::{Event, Fused, Kernels, Matrix, in_order, windows};
@@ -69,6 +69,8 @@ impl Attention<'_> {
 struct Words {
     /// As many expanded rows as the kernel has.
     ring: usize,
+    /// Four channels of it, as the filter reads them.
+    lines: usize,
     /// Part of a row of the filtered map.
     filtered: usize,
     /// What a matrix multiplies.
@@ -112,6 +114,7 @@ impl Block {
         let excite = tile_bytes(1, squeeze);
         Words {
             ring: (self.kernel as usize * self.expanded_map().row()).div_ceil(4),
+            lines: lines_words(pixels, self.kernel as usize, self.stride as usize),
             filtered: (pixels * expanded).div_ceil(4),
             tile: (if tile < excite { excite } else { tile }) / 4,
             sums: if squeeze == 0 { 0 } else { expanded },
@@ -123,13 +126,14 @@ impl Block {
 
 impl Words {
     const fn bytes(&self) -> usize {
-        (self.ring + self.filtered + self.tile + self.sums + self.excited + self.squeezed) * 4
+        (self.ring + self.lines + self.filtered + self.tile + self.sums + self.excited + self.squeezed) * 4
     }
 }
 
 /// The scratch memory's parts.
 struct Memory<'m> {
-    ring: &'m mut [i8],
+    ring: &'m mut [u32],
+    lines: &'m mut [u32],
     filtered: &'m mut [i8],
     tile: &'m mut [u32],
     sums: &'m mut [u32],
@@ -143,13 +147,15 @@ impl<'m> Memory<'m> {
     fn new(block: &Block, scratch: &'m mut [u32]) -> Self {
         let words = block.words();
         let (ring, rest) = split_mut(scratch, words.ring);
+        let (lines, rest) = split_mut(rest, words.lines);
         let (filtered, rest) = split_mut(rest, words.filtered);
         let (tile, rest) = split_mut(rest, words.tile);
         let (sums, rest) = split_mut(rest, words.sums);
         let (excited, rest) = split_mut(rest, words.excited);
         let (squeezed, map) = split_mut(rest, words.squeezed);
         Self {
-            ring: bytes(ring),
+            ring,
+            lines,
             filtered: bytes(filtered),
             tile,
             sums,
@@ -225,7 +231,7 @@ fn pass<K: Kernels>(
         Event::Take { row: None, .. } => {}
         Event::Take { slot, row: Some(row) } => {
             let row = part(maps, place.input + row * input.row(), input.row());
-            let slot = part_mut(memory.ring, slot * filter.row(), filter.row());
+            let slot = part_mut(bytes(memory.ring), slot * filter.row(), filter.row());
             let Some(expand) = expand else { return copy(row, slot) };
             K::product(expand, SEGMENT, row, slot, memory.tile);
             if let Some(table) = expand_table {
@@ -236,7 +242,7 @@ fn pass<K: Kernels>(
             for x in (0..filter.output_width).step_by(segment(output.width)) {
                 let count = segment(output.width).min(filter.output_width - x);
                 let filtered = part_mut(memory.filtered, 0, count * channels);
-                Scalar::apply(filter, (y, x), count, memory.ring, channels, filtered);
+                Scalar::apply(filter, (y, x), count, memory.ring, memory.lines, channels, filtered);
                 if let Some(table) = filter_table {
                     table.map(filtered);
                 }
