@@ -123,7 +123,7 @@ impl<'a, 'm> Lines<'a, 'm> {
             (_, 1) => sum_channels::<7, 1>,
             _ => sum_channels::<7, 2>,
         };
-        sum(channels, filter.zero, taps, columns, outputs);
+        sum(channels, filter.zero, taps, filter.kernel, columns, outputs);
     }
 
     /// Writes outputs, each at a multiple of `step`.
@@ -172,11 +172,13 @@ fn sum_channels<const KERNEL: usize, const STRIDE: usize>(
     channels: &[Channel],
     zero: i8,
     (taps, step): (&[u8], usize),
+    rows: usize,
     columns: &[[i8; 4]],
     outputs: &mut [[i8; 4]],
 ) {
     for (lane, channel) in channels.iter().enumerate() {
-        let taps = part(taps, lane * step, KERNEL * KERNEL).as_chunks().0;
+        // As many as the kernel has, which the compiler is not told: unrolled, rows would not stay in registers.
+        let taps = part(taps, lane * step, rows * KERNEL).as_chunks().0;
         sum_channel::<KERNEL, STRIDE>(channel, zero, taps, lane % 4, columns, outputs);
     }
 }
