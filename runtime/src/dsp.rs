@@ -100,6 +100,13 @@ impl Kernels for Dsp {
         }
     }
 
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
+        match Rows::new(filter) {
+            Some(rows) => narrow::filter(&rows, y, bytes(ring), lines, output),
+            None => Scalar::filter(filter, y, ring, lines, output),
+        }
+    }
+
     fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
         match Rows::new(filter) {
             Some(_) => filter::depthwise(filter, outputs, maps, place, scratch),

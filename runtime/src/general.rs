@@ -12,9 +12,8 @@
 use crate::layer::Block;
 use crate::memory::bytes;
 use crate::parts::{copy, part, part_mut, split_mut};
-use crate::plan::{Place, SEGMENT, lines_words, segment, tile_bytes};
+use crate::plan::{Place, SEGMENT, line_words, segment, tile_bytes};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
-use crate::scalar::{Arithmetic, Scalar};
 use crate::stream::{Event, Fused, Kernels, Matrix, in_order, windows};
 use crate::weights::Table;
 
@@ -71,7 +70,7 @@ struct Words {
     ring: usize,
     /// Four channels of it, as the filter reads them.
     lines: usize,
-    /// Part of a row of the filtered map.
+    /// A row of the filtered map.
     filtered: usize,
     /// What a matrix multiplies.
     tile: usize,
@@ -114,8 +113,8 @@ impl Block {
         let excite = tile_bytes(1, squeeze);
         Words {
             ring: (self.kernel as usize * self.expanded_map().row()).div_ceil(4),
-            lines: lines_words(pixels, self.kernel as usize, self.stride as usize),
-            filtered: (pixels * expanded).div_ceil(4),
+            lines: line_words(self.output().width, self.kernel, self.stride),
+            filtered: self.depthwise_map().row().div_ceil(4),
             tile: (if tile < excite { excite } else { tile }) / 4,
             sums: if squeeze == 0 { 0 } else { expanded },
             excited: if squeeze == 0 { 0 } else { expanded.div_ceil(4) },
@@ -156,7 +155,7 @@ impl<'m> Memory<'m> {
         Self {
             ring,
             lines,
-            filtered: bytes(filtered),
+            filtered: part_mut(bytes(filtered), 0, block.depthwise_map().row()),
             tile,
             sums,
             excited: part_mut(bytes(excited), 0, if block.squeeze == 0 { 0 } else { block.expanded.into() }),
@@ -177,58 +176,52 @@ pub(crate) fn run<K: Kernels>(
     let mut memory = Memory::new(block, scratch);
     let project = Project { matrix: &general.fused.project, block, place };
     let Some(attention) = &general.attention else {
-        return pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            project.run::<K>(maps, at, part(memory.filtered, 0, count * project.matrix.depth), memory.tile);
+        return pass::<K>(general, block, place, maps, &mut memory, |maps, y, memory| {
+            project.run::<K>(maps, y, memory.filtered, memory.tile);
         });
     };
     let (depth, row) = (project.matrix.depth, block.depthwise_map().row());
     memory.sums.fill(0);
-    pass::<K>(general, block, place, maps, &mut memory, |_, (y, x), memory, count| {
-        let filtered = part(memory.filtered, 0, count * depth);
-        for pixel in filtered.chunks_exact(depth.max(1)) {
+    pass::<K>(general, block, place, maps, &mut memory, |_, y, memory| {
+        for pixel in memory.filtered.chunks_exact(depth.max(1)) {
             let sums = memory.sums.iter_mut().zip(pixel);
             sums.for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
         }
         if !block.recomputes() {
-            copy(filtered, part_mut(memory.map, y * row + x * depth, filtered.len()));
+            copy(memory.filtered, part_mut(memory.map, y * row, row));
         }
     });
     attention.excite::<K>(block.depthwise_map().len() / depth.max(1), &mut memory);
     if block.recomputes() {
-        pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            let filtered = part_mut(memory.filtered, 0, count * depth);
-            attention.factor.scale(filtered, memory.excited);
-            project.run::<K>(maps, at, filtered, memory.tile);
+        pass::<K>(general, block, place, maps, &mut memory, |maps, y, memory| {
+            attention.factor.scale(memory.filtered, memory.excited);
+            project.run::<K>(maps, y, memory.filtered, memory.tile);
         });
         return;
     }
-    let (rows, width) = (usize::from(block.output().height), usize::from(block.output().width));
-    in_order(rows, place.descending, |y| {
-        for x in (0..width).step_by(segment(block.output().width)) {
-            let count = segment(block.output().width).min(width - x);
-            let filtered = part_mut(memory.map, y * row + x * depth, count * depth);
-            attention.factor.scale(filtered, memory.excited);
-            project.run::<K>(maps, (y, x), filtered, memory.tile);
-        }
+    in_order(block.output().height.into(), place.descending, |y| {
+        let filtered = part_mut(memory.map, y * row, row);
+        attention.factor.scale(filtered, memory.excited);
+        project.run::<K>(maps, y, filtered, memory.tile);
     });
 }
 
-/// Makes the filtered map and shows it part by part: `each(maps, (y, x), memory, count)`, with `count` pixels of row `y`
-/// from `x` on in `memory.filtered`.
+/// Makes the filtered map and shows it row by row: `each(maps, y, memory)`, with row `y` in `memory.filtered`.
 fn pass<K: Kernels>(
     general: &General<'_>,
     block: &Block,
     place: &Place,
     maps: &mut [i8],
     memory: &mut Memory<'_>,
-    mut each: impl FnMut(&mut [i8], (usize, usize), &mut Memory<'_>, usize),
+    mut each: impl FnMut(&mut [i8], usize, &mut Memory<'_>),
 ) {
     let General { fused: Fused { expand, filter, .. }, tables: [expand_table, filter_table], .. } = general;
-    let channels = usize::from(block.expanded).max(1);
     let (input, output) = (block.input, block.output());
     let (window, rows) = ((filter.kernel, filter.stride), (usize::from(input.height), usize::from(output.height)));
     windows(window, rows.0, rows.1, place.descending, |event| match event {
-        Event::Take { row: None, .. } => {}
+        Event::Take { slot, row: None } => {
+            part_mut(bytes(memory.ring), slot * filter.row(), filter.row()).fill(filter.padding);
+        }
         Event::Take { slot, row: Some(row) } => {
             let row = part(maps, place.input + row * input.row(), input.row());
             let slot = part_mut(bytes(memory.ring), slot * filter.row(), filter.row());
@@ -239,15 +232,11 @@ fn pass<K: Kernels>(
             }
         }
         Event::Give { row: y } => {
-            for x in (0..filter.output_width).step_by(segment(output.width)) {
-                let count = segment(output.width).min(filter.output_width - x);
-                let filtered = part_mut(memory.filtered, 0, count * channels);
-                Scalar::apply(filter, (y, x), count, memory.ring, memory.lines, channels, filtered);
-                if let Some(table) = filter_table {
-                    table.map(filtered);
-                }
-                each(maps, (y, x), memory, count);
+            K::filter(filter, y, memory.ring, memory.lines, memory.filtered);
+            if let Some(table) = filter_table {
+                table.map(memory.filtered);
             }
+            each(maps, y, memory);
         }
     });
 }
@@ -282,12 +271,10 @@ struct Project<'p> {
 }
 
 impl Project<'_> {
-    /// The output of some pixels of the filtered map, from (y, x) on.
-    fn run<K: Kernels>(&self, maps: &mut [i8], (y, x): (usize, usize), filtered: &[i8], tile: &mut [u32]) {
-        let (output, channels) = (self.block.output(), usize::from(self.block.channels));
-        let count = filtered.len() / self.matrix.depth.max(1);
-        let output = part_mut(maps, self.place.output + y * output.row() + x * channels, count * channels);
-        K::load(self.matrix.depth, filtered, tile);
-        K::multiply(self.matrix, count, output, tile);
+    /// Row `y` of the output, from that of the filtered map.
+    fn run<K: Kernels>(&self, maps: &mut [i8], y: usize, filtered: &[i8], tile: &mut [u32]) {
+        let output = self.block.output();
+        let row = part_mut(maps, self.place.output + y * output.row(), output.row());
+        K::product(self.matrix, segment(output.width), filtered, row, tile);
     }
 }

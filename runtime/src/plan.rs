@@ -324,6 +324,14 @@ pub(crate) const fn lines_words(outputs: usize, kernel: usize, stride: usize) ->
     }
 }
 
+/// Words of four channels of the rows that so many outputs read, and of these, for whichever kernels there are.
+pub(crate) const fn line_words(outputs: u16, kernel: u8, stride: u8) -> usize {
+    match kernel {
+        3 | 5 | 7 => quads(outputs, kernel, stride) * 8 * kernel as usize + (outputs as usize).div_ceil(4) * 8,
+        _ => 0,
+    }
+}
+
 /// Rows that a depthwise convolution of its own takes at a time.
 pub(crate) const fn plane_rows(stride: u8) -> usize {
     if stride == 1 { 24 } else { 15 }

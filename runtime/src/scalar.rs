@@ -109,6 +109,10 @@ impl<A: Arithmetic> Kernels for A {
         }
     }
 
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
+        A::apply(filter, (y, 0), filter.output_width, ring, lines, filter.weights.channels.len(), output);
+    }
+
     fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
         A::depthwise(filter, rows, maps, place, scratch);
     }
