@@ -11,7 +11,7 @@
 
 use crate::layer::Block;
 use crate::memory::bytes;
-use crate::parts::{copy, part, part_mut, split_mut};
+use crate::parts::{copy, part, part_mut, rest, split, split_mut};
 use crate::plan::{Place, SEGMENT, line_words, segment, tile_bytes};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
 use crate::stream::{Event, Fused, Kernels, Matrix, in_order, windows};
@@ -183,10 +183,7 @@ pub(crate) fn run<K: Kernels>(
     let (depth, row) = (project.matrix.depth, block.depthwise_map().row());
     memory.sums.fill(0);
     pass::<K>(general, block, place, maps, &mut memory, |_, y, memory| {
-        for pixel in memory.filtered.chunks_exact(depth.max(1)) {
-            let sums = memory.sums.iter_mut().zip(pixel);
-            sums.for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
-        }
+        add(memory.filtered, memory.sums);
         if !block.recomputes() {
             copy(memory.filtered, part_mut(memory.map, y * row, row));
         }
@@ -204,6 +201,21 @@ pub(crate) fn run<K: Kernels>(
         attention.factor.scale(filtered, memory.excited);
         project.run::<K>(maps, y, filtered, memory.tile);
     });
+}
+
+/// Adds pixels to the sums of their channels, four at a time, as the sums lie in memory.
+fn add(filtered: &[i8], sums: &mut [u32]) {
+    let depth = sums.len().max(1);
+    let mut fours = filtered.chunks_exact(4 * depth);
+    for four in fours.by_ref() {
+        let ((a, b), (c, d)) = (split(part(four, 0, 2 * depth), depth), split(rest(four, 2 * depth), depth));
+        for ((((sum, &a), &b), &c), &d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *sum = sum.wrapping_add((i32::from(a) + i32::from(b) + i32::from(c) + i32::from(d)) as u32);
+        }
+    }
+    for pixel in fours.remainder().chunks_exact(depth) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
+    }
 }
 
 /// Makes the filtered map and shows it row by row: `each(maps, y, memory)`, with row `y` in `memory.filtered`.

@@ -91,13 +91,15 @@ pub(super) fn filter(rows: &Rows<'_>, y: usize, ring: &[i8], lines: &mut [u32], 
         let (filter, quad_words) = (rows.filter, rows.quad_words());
         let part = Part { filter, ring: plane, quad_words, first: quad, quads: 1, chunk: 1, groups, turn };
         arch::filter(&part, part_mut(tile, 0, 8 * groups));
-        // Channels 0 and 2 of four pixels, then 1 and 3.
-        let pixels = tile.as_chunks::<4>().0.as_chunks::<2>().0.iter();
-        let pixels = pixels.flat_map(|[even, odd]| even.iter().zip(odd));
-        for ((even, odd), pixel) in pixels.zip(output.chunks_mut(channels.max(1))) {
-            let values = (even & 0x00FF_00FF | (odd & 0x00FF_00FF) << 8).to_le_bytes();
-            if let Some(own) = rest_mut(pixel, 4 * quad).first_chunk_mut() {
+        for (group, pixels) in tile.as_chunks::<8>().0.iter().zip(output.chunks_mut((4 * channels).max(1))) {
+            // Channels 0 and 2 of four pixels, then 1 and 3.
+            let (even, odd) = (&group[..4], &group[4..]);
+            let mut at = 4 * quad;
+            for i in 0..4 {
+                let values = (even[i] & 0x00FF_00FF | (odd[i] & 0x00FF_00FF) << 8).to_le_bytes();
+                let Some(own) = pixels.get_mut(at..).and_then(|own| own.first_chunk_mut()) else { break };
                 *own = values.map(|value| value as i8);
+                at += channels;
             }
         }
     }
