@@ -107,9 +107,9 @@ impl Kernels for Dsp {
         }
     }
 
-    fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
         match Rows::new(filter) {
-            Some(_) => filter::depthwise(filter, outputs, maps, place, scratch),
+            Some(_) => filter::depthwise(filter, outputs, bytes(maps), place, scratch),
             None => Scalar::depthwise(filter, outputs, maps, place, scratch),
         }
     }

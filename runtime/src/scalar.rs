@@ -31,7 +31,7 @@ pub(crate) trait Arithmetic {
         output: &mut [i8],
     );
     /// As [`Kernels::depthwise`].
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]);
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]);
 }
 
 /// Plain Rust.
@@ -58,10 +58,10 @@ impl Arithmetic for Scalar {
         }
     }
 
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
         match Lines::new(filter, filter.output_width, scratch) {
             Some(mut lines) => lines.depthwise(rows, maps, place),
-            None => depthwise_by::<Self>(4, filter, rows, maps, place, scratch),
+            None => depthwise_by::<Self>(4, filter, rows, bytes(maps), place, scratch),
         }
     }
 }
@@ -113,7 +113,7 @@ impl<A: Arithmetic> Kernels for A {
         A::apply(filter, (y, 0), filter.output_width, ring, lines, filter.weights.channels.len(), output);
     }
 
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
         A::depthwise(filter, rows, maps, place, scratch);
     }
 

@@ -71,9 +71,9 @@ impl Arithmetic for Simd {
         }
     }
 
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
         match Vectors::detect() {
-            Some(_) => depthwise_by::<Self>(8, filter, rows, maps, place, scratch),
+            Some(_) => depthwise_by::<Self>(8, filter, rows, bytes(maps), place, scratch),
             None => Scalar::depthwise(filter, rows, maps, place, scratch),
         }
     }

@@ -125,7 +125,7 @@ pub(crate) trait Kernels {
     fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]);
     /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
     /// It has `rows` rows.
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]);
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]);
     /// The average of each channel.
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]);
 }
@@ -135,12 +135,12 @@ pub(crate) trait Kernels {
 pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
     let Step { layer, quant } = step;
     let (maps, scratch) = split_mut(arena, place.scratch / 4);
-    let maps = bytes(maps);
     match layer {
-        Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, maps, scratch),
-        Layer::Block(layer) => block::<K>(layer, quant, weights, place, maps, scratch),
+        Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, bytes(maps), scratch),
+        Layer::Block(layer) => block::<K>(layer, quant, weights, place, bytes(maps), scratch),
         Layer::Depthwise(layer) => depthwise::<K>(layer, quant, weights, place, maps, scratch),
         Layer::Pool(Pool { input }) => {
+            let maps = bytes(maps);
             let (from, to) = if place.input < place.output {
                 let (low, high) = split_mut(maps, place.output);
                 (part(low, place.input, input.len()), high)
@@ -153,6 +153,7 @@ pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Pla
         }
         Layer::Linear(layer) => {
             let Linear { inputs, outputs, activation } = *layer;
+            let maps = bytes(maps);
             let taps = weights.take(outputs.into(), layer.matrix_taps());
             let matrix = Matrix::new(taps, activation, quant.output(activation));
             K::load(inputs.into(), part(maps, place.input, inputs.into()), scratch);
@@ -285,7 +286,7 @@ fn depthwise<K: Kernels>(
     quant: &Quant,
     mut weights: Weights<'_>,
     place: &Place,
-    maps: &mut [i8],
+    maps: &mut [u32],
     scratch: &mut [u32],
 ) {
     let Depthwise { input, kernel, stride, activation } = *depthwise;
@@ -303,7 +304,7 @@ fn depthwise<K: Kernels>(
     };
     K::depthwise(&filter, usize::from(depthwise.output().height), maps, place, scratch);
     if let Some(table) = weights.take_table(activation) {
-        table.map(part_mut(maps, place.output, depthwise.output().len()));
+        table.map(part_mut(bytes(maps), place.output, depthwise.output().len()));
     }
 }
 

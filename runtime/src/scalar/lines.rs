@@ -70,11 +70,14 @@ impl<'a, 'm> Lines<'a, 'm> {
     }
 
     /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
-    pub fn depthwise(&mut self, rows: usize, maps: &mut [i8], place: &Place) {
+    pub fn depthwise(&mut self, rows: usize, maps: &mut [u32], place: &Place) {
         let Filter { kernel, stride, height, width, output_width, padding, weights, .. } = *self.filter;
         let channels = weights.channels.len();
         let padding = word([padding; 4]);
         self.words.fill(padding);
+        // Whole words of channels, as is usual.
+        let whole = channels.is_multiple_of(4) && place.input.is_multiple_of(4) && place.output.is_multiple_of(4);
+        let step = (channels / 4).max(1);
         let mut weights = weights;
         for first in (0..channels).step_by(4) {
             let lanes = (channels - first).min(4);
@@ -86,8 +89,13 @@ impl<'a, 'm> Lines<'a, 'm> {
             }
             windows((kernel, stride), height, rows, place.descending, |event| match event {
                 Event::Take { slot, row: Some(row) } => {
-                    let row = part(maps, place.input + row * width * channels, width * channels);
-                    self.fill(slot, kernel / 2, fours(rest(row, first), channels, lanes).take(width));
+                    let start = place.input + row * width * channels + first;
+                    if whole {
+                        let pixels = rest(maps, start / 4).iter().step_by(step).take(width);
+                        self.fill(slot, kernel / 2, pixels.copied());
+                    } else {
+                        self.fill(slot, kernel / 2, fours(rest(bytes(maps), start), channels, lanes).take(width));
+                    }
                 }
                 Event::Take { slot, row: None } => {
                     let columns = rest_mut(self.words, slot).iter_mut().step_by(kernel.max(1));
@@ -97,7 +105,12 @@ impl<'a, 'm> Lines<'a, 'm> {
                     let start = kernel - row * stride % kernel.max(1);
                     self.sum(own.channels, (rest(&taps, start * kernel), 2 * kernel * kernel), output_width);
                     let start = place.output + row * output_width * channels + first;
-                    self.give(lanes, output_width, channels, rest_mut(maps, start));
+                    if whole {
+                        let pixels = rest_mut(maps, start / 4).iter_mut().step_by(step);
+                        pixels.zip(&*self.floored(output_width)).for_each(|(pixel, word)| *pixel = *word);
+                    } else {
+                        self.give(lanes, output_width, channels, rest_mut(bytes(maps), start));
+                    }
                 }
             });
         }
@@ -126,15 +139,20 @@ impl<'a, 'm> Lines<'a, 'm> {
         sum(channels, filter.zero, taps, filter.kernel, columns, outputs);
     }
 
+    /// So many outputs, none below the smallest.
+    fn floored(&mut self, count: usize) -> &mut [u32] {
+        let floor = self.filter.floor;
+        let outputs = part_mut(self.outputs, 0, count);
+        if floor > i8::MIN {
+            bytes(outputs).iter_mut().for_each(|value| *value = (*value).max(floor));
+        }
+        outputs
+    }
+
     /// Writes outputs, each at a multiple of `step`.
     fn give(&mut self, lanes: usize, count: usize, step: usize, output: &mut [i8]) {
-        let floor = self.filter.floor;
-        let outputs = part_mut(bytes(self.outputs), 0, 4 * count);
-        if floor > i8::MIN {
-            outputs.iter_mut().for_each(|value| *value = (*value).max(floor));
-        }
         let mut at = 0;
-        for values in outputs.as_chunks::<4>().0 {
+        for values in bytes(self.floored(count)).as_chunks::<4>().0 {
             match output.get_mut(at..).and_then(|own| own.first_chunk_mut()) {
                 Some(own) if lanes == 4 => *own = *values,
                 _ => rest_mut(output, at).iter_mut().zip(values).take(lanes).for_each(|(own, value)| *own = *value),
