@@ -1,9 +1,9 @@
 //! Blocks with tables or squeeze-and-excite, from the same parts as any: matrices and a filter over a ring of rows.
 //!
 //! ```text
-//!   h-swish              input row ─ expand, table ─▶ ring of k rows ─ depthwise, table ─▶ part of a row ─ project
-//!   squeeze-and-excite   … part of a row ─▶ Σ of each channel ─ mean, squeeze, excite ─▶ a factor for each channel
-//!                        part of a row, once more ─ × factor ─ project
+//!   h-swish              input row ─ expand, table ─▶ ring of k rows ─ depthwise, table ─▶ row ─ project
+//!   squeeze-and-excite   … row ─▶ Σ of each channel ─ mean, squeeze, excite ─▶ a factor for each channel
+//!                        row, once more ─ × factor ─ project
 //! ```
 //!
 //! The factors need the whole map, and only then can a row be projected. Either the filtered map is stored meanwhile,
@@ -206,7 +206,7 @@ pub(crate) fn run<K: Kernels>(
 /// Adds pixels to the sums of their channels, four at a time, as the sums lie in memory.
 fn add(filtered: &[i8], sums: &mut [u32]) {
     let depth = sums.len().max(1);
-    let mut fours = filtered.chunks_exact(4 * depth);
+    let mut fours = filtered.chunks_exact((4 * depth).max(1));
     for four in fours.by_ref() {
         let ((a, b), (c, d)) = (split(part(four, 0, 2 * depth), depth), split(rest(four, 2 * depth), depth));
         for ((((sum, &a), &b), &c), &d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {

@@ -54,6 +54,10 @@ impl Arithmetic for Scalar {
     ) {
         match Lines::new(filter, count, lines) {
             Some(mut lines) => lines.apply(at, count, ring, step, output),
+            // Four channels' sums fit into registers.
+            None if filter.weights.channels.len().is_multiple_of(4) => {
+                filter.apply_by::<4>(at, count, bytes(ring), step, output);
+            }
             None => filter.apply_by::<1>(at, count, bytes(ring), step, output),
         }
     }
@@ -162,7 +166,7 @@ pub(crate) fn depthwise_by<A: Arithmetic>(
 /// A matrix times some pixels, two of them at a time, as they share the taps.
 fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
     let (depth, channels) = (matrix.depth.max(1), matrix.weights.channels.len().max(1));
-    for (pixels, out) in pixels.chunks(2 * depth).zip(output.chunks_mut(2 * channels)) {
+    for (pixels, out) in pixels.chunks((2 * depth).max(1)).zip(output.chunks_mut((2 * channels).max(1))) {
         match pixels.len() / depth {
             2 => multiply_two(matrix, split(pixels, depth), split_mut(out, channels)),
             _ => multiply_one(matrix, pixels, out),

@@ -32,10 +32,11 @@ pub(super) struct Lines<'a, 'm> {
 }
 
 impl<'a, 'm> Lines<'a, 'm> {
-    /// For rows of so many outputs; `None` for other kernels.
+    /// For rows of so many outputs; `None` for other kernels, and beside packed ones: the few layers that those leave are
+    /// not worth the flash.
     pub fn new(filter: &'a Filter<'a>, outputs: usize, memory: &'m mut [u32]) -> Option<Self> {
         let Filter { kernel, stride, .. } = *filter;
-        if !matches!(kernel, 3 | 5 | 7) {
+        if cfg!(ofa_dsp) || !matches!(kernel, 3 | 5 | 7) {
             return None;
         }
         let (words, rest) = split_mut(memory, line_columns(outputs, kernel, stride) * kernel);
@@ -83,8 +84,8 @@ impl<'a, 'm> Lines<'a, 'm> {
             let lanes = (channels - first).min(4);
             let own = weights.take(lanes, lanes * kernel * kernel);
             // Twice, so that the rows follow one another from any of them on.
-            let mut taps = [0; 4 * MOST_TAPS];
-            for (taps, own) in taps.chunks_exact_mut(2 * kernel * kernel).zip(own.taps.chunks_exact(kernel * kernel)) {
+            let (mut taps, filter) = ([0; 4 * MOST_TAPS], kernel * kernel);
+            for (taps, own) in taps.chunks_exact_mut((2 * filter).max(1)).zip(own.taps.chunks_exact(filter.max(1))) {
                 taps.iter_mut().zip(own.iter().chain(own)).for_each(|(to, tap)| *to = *tap);
             }
             windows((kernel, stride), height, rows, place.descending, |event| match event {
