@@ -100,9 +100,16 @@ impl Kernels for Dsp {
         }
     }
 
-    fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
         match Rows::new(filter) {
-            Some(_) => filter::depthwise(filter, outputs, maps, place, scratch),
+            Some(rows) => narrow::filter(&rows, y, bytes(ring), lines, output),
+            None => Scalar::filter(filter, y, ring, lines, output),
+        }
+    }
+
+    fn depthwise(filter: &Filter<'_>, outputs: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
+        match Rows::new(filter) {
+            Some(_) => filter::depthwise(filter, outputs, bytes(maps), place, scratch),
             None => Scalar::depthwise(filter, outputs, maps, place, scratch),
         }
     }

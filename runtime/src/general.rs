@@ -1,9 +1,9 @@
 //! Blocks with tables or squeeze-and-excite, from the same parts as any: matrices and a filter over a ring of rows.
 //!
 //! ```text
-//!   h-swish              input row ─ expand, table ─▶ ring of k rows ─ depthwise, table ─▶ part of a row ─ project
-//!   squeeze-and-excite   … part of a row ─▶ Σ of each channel ─ mean, squeeze, excite ─▶ a factor for each channel
-//!                        part of a row, once more ─ × factor ─ project
+//!   h-swish              input row ─ expand, table ─▶ ring of k rows ─ depthwise, table ─▶ row ─ project
+//!   squeeze-and-excite   … row ─▶ Σ of each channel ─ mean, squeeze, excite ─▶ a factor for each channel
+//!                        row, once more ─ × factor ─ project
 //! ```
 //!
 //! The factors need the whole map, and only then can a row be projected. Either the filtered map is stored meanwhile,
@@ -11,10 +11,9 @@
 
 use crate::layer::Block;
 use crate::memory::bytes;
-use crate::parts::{copy, part, part_mut, split_mut};
-use crate::plan::{Place, SEGMENT, segment, tile_bytes};
+use crate::parts::{copy, part, part_mut, rest, split, split_mut};
+use crate::plan::{Place, SEGMENT, line_words, segment, tile_bytes};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, narrow};
-use crate::scalar::{Arithmetic, Scalar};
 use crate::stream::{Event, Fused, Kernels, Matrix, in_order, windows};
 use crate::weights::Table;
 
@@ -69,7 +68,9 @@ impl Attention<'_> {
 struct Words {
     /// As many expanded rows as the kernel has.
     ring: usize,
-    /// Part of a row of the filtered map.
+    /// Four channels of it, as the filter reads them.
+    lines: usize,
+    /// A row of the filtered map.
     filtered: usize,
     /// What a matrix multiplies.
     tile: usize,
@@ -112,7 +113,8 @@ impl Block {
         let excite = tile_bytes(1, squeeze);
         Words {
             ring: (self.kernel as usize * self.expanded_map().row()).div_ceil(4),
-            filtered: (pixels * expanded).div_ceil(4),
+            lines: line_words(self.output().width, self.kernel, self.stride),
+            filtered: self.depthwise_map().row().div_ceil(4),
             tile: (if tile < excite { excite } else { tile }) / 4,
             sums: if squeeze == 0 { 0 } else { expanded },
             excited: if squeeze == 0 { 0 } else { expanded.div_ceil(4) },
@@ -123,13 +125,14 @@ impl Block {
 
 impl Words {
     const fn bytes(&self) -> usize {
-        (self.ring + self.filtered + self.tile + self.sums + self.excited + self.squeezed) * 4
+        (self.ring + self.lines + self.filtered + self.tile + self.sums + self.excited + self.squeezed) * 4
     }
 }
 
 /// The scratch memory's parts.
 struct Memory<'m> {
-    ring: &'m mut [i8],
+    ring: &'m mut [u32],
+    lines: &'m mut [u32],
     filtered: &'m mut [i8],
     tile: &'m mut [u32],
     sums: &'m mut [u32],
@@ -143,14 +146,16 @@ impl<'m> Memory<'m> {
     fn new(block: &Block, scratch: &'m mut [u32]) -> Self {
         let words = block.words();
         let (ring, rest) = split_mut(scratch, words.ring);
+        let (lines, rest) = split_mut(rest, words.lines);
         let (filtered, rest) = split_mut(rest, words.filtered);
         let (tile, rest) = split_mut(rest, words.tile);
         let (sums, rest) = split_mut(rest, words.sums);
         let (excited, rest) = split_mut(rest, words.excited);
         let (squeezed, map) = split_mut(rest, words.squeezed);
         Self {
-            ring: bytes(ring),
-            filtered: bytes(filtered),
+            ring,
+            lines,
+            filtered: part_mut(bytes(filtered), 0, block.depthwise_map().row()),
             tile,
             sums,
             excited: part_mut(bytes(excited), 0, if block.squeeze == 0 { 0 } else { block.expanded.into() }),
@@ -171,61 +176,67 @@ pub(crate) fn run<K: Kernels>(
     let mut memory = Memory::new(block, scratch);
     let project = Project { matrix: &general.fused.project, block, place };
     let Some(attention) = &general.attention else {
-        return pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            project.run::<K>(maps, at, part(memory.filtered, 0, count * project.matrix.depth), memory.tile);
+        return pass::<K>(general, block, place, maps, &mut memory, |maps, y, memory| {
+            project.run::<K>(maps, y, memory.filtered, memory.tile);
         });
     };
     let (depth, row) = (project.matrix.depth, block.depthwise_map().row());
     memory.sums.fill(0);
-    pass::<K>(general, block, place, maps, &mut memory, |_, (y, x), memory, count| {
-        let filtered = part(memory.filtered, 0, count * depth);
-        for pixel in filtered.chunks_exact(depth.max(1)) {
-            let sums = memory.sums.iter_mut().zip(pixel);
-            sums.for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
-        }
+    pass::<K>(general, block, place, maps, &mut memory, |_, y, memory| {
+        add(memory.filtered, memory.sums);
         if !block.recomputes() {
-            copy(filtered, part_mut(memory.map, y * row + x * depth, filtered.len()));
+            copy(memory.filtered, part_mut(memory.map, y * row, row));
         }
     });
     attention.excite::<K>(block.depthwise_map().len() / depth.max(1), &mut memory);
     if block.recomputes() {
-        pass::<K>(general, block, place, maps, &mut memory, |maps, at, memory, count| {
-            let filtered = part_mut(memory.filtered, 0, count * depth);
-            attention.factor.scale(filtered, memory.excited);
-            project.run::<K>(maps, at, filtered, memory.tile);
+        pass::<K>(general, block, place, maps, &mut memory, |maps, y, memory| {
+            attention.factor.scale(memory.filtered, memory.excited);
+            project.run::<K>(maps, y, memory.filtered, memory.tile);
         });
         return;
     }
-    let (rows, width) = (usize::from(block.output().height), usize::from(block.output().width));
-    in_order(rows, place.descending, |y| {
-        for x in (0..width).step_by(segment(block.output().width)) {
-            let count = segment(block.output().width).min(width - x);
-            let filtered = part_mut(memory.map, y * row + x * depth, count * depth);
-            attention.factor.scale(filtered, memory.excited);
-            project.run::<K>(maps, (y, x), filtered, memory.tile);
-        }
+    in_order(block.output().height.into(), place.descending, |y| {
+        let filtered = part_mut(memory.map, y * row, row);
+        attention.factor.scale(filtered, memory.excited);
+        project.run::<K>(maps, y, filtered, memory.tile);
     });
 }
 
-/// Makes the filtered map and shows it part by part: `each(maps, (y, x), memory, count)`, with `count` pixels of row `y`
-/// from `x` on in `memory.filtered`.
+/// Adds pixels to the sums of their channels, four at a time, as the sums lie in memory.
+fn add(filtered: &[i8], sums: &mut [u32]) {
+    let depth = sums.len().max(1);
+    let mut fours = filtered.chunks_exact((4 * depth).max(1));
+    for four in fours.by_ref() {
+        let ((a, b), (c, d)) = (split(part(four, 0, 2 * depth), depth), split(rest(four, 2 * depth), depth));
+        for ((((sum, &a), &b), &c), &d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *sum = sum.wrapping_add((i32::from(a) + i32::from(b) + i32::from(c) + i32::from(d)) as u32);
+        }
+    }
+    for pixel in fours.remainder().chunks_exact(depth) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum = sum.wrapping_add(i32::from(value) as u32));
+    }
+}
+
+/// Makes the filtered map and shows it row by row: `each(maps, y, memory)`, with row `y` in `memory.filtered`.
 fn pass<K: Kernels>(
     general: &General<'_>,
     block: &Block,
     place: &Place,
     maps: &mut [i8],
     memory: &mut Memory<'_>,
-    mut each: impl FnMut(&mut [i8], (usize, usize), &mut Memory<'_>, usize),
+    mut each: impl FnMut(&mut [i8], usize, &mut Memory<'_>),
 ) {
     let General { fused: Fused { expand, filter, .. }, tables: [expand_table, filter_table], .. } = general;
-    let channels = usize::from(block.expanded).max(1);
     let (input, output) = (block.input, block.output());
     let (window, rows) = ((filter.kernel, filter.stride), (usize::from(input.height), usize::from(output.height)));
     windows(window, rows.0, rows.1, place.descending, |event| match event {
-        Event::Take { row: None, .. } => {}
+        Event::Take { slot, row: None } => {
+            part_mut(bytes(memory.ring), slot * filter.row(), filter.row()).fill(filter.padding);
+        }
         Event::Take { slot, row: Some(row) } => {
             let row = part(maps, place.input + row * input.row(), input.row());
-            let slot = part_mut(memory.ring, slot * filter.row(), filter.row());
+            let slot = part_mut(bytes(memory.ring), slot * filter.row(), filter.row());
             let Some(expand) = expand else { return copy(row, slot) };
             K::product(expand, SEGMENT, row, slot, memory.tile);
             if let Some(table) = expand_table {
@@ -233,15 +244,11 @@ fn pass<K: Kernels>(
             }
         }
         Event::Give { row: y } => {
-            for x in (0..filter.output_width).step_by(segment(output.width)) {
-                let count = segment(output.width).min(filter.output_width - x);
-                let filtered = part_mut(memory.filtered, 0, count * channels);
-                Scalar::apply(filter, (y, x), count, memory.ring, channels, filtered);
-                if let Some(table) = filter_table {
-                    table.map(filtered);
-                }
-                each(maps, (y, x), memory, count);
+            K::filter(filter, y, memory.ring, memory.lines, memory.filtered);
+            if let Some(table) = filter_table {
+                table.map(memory.filtered);
             }
+            each(maps, y, memory);
         }
     });
 }
@@ -276,12 +283,10 @@ struct Project<'p> {
 }
 
 impl Project<'_> {
-    /// The output of some pixels of the filtered map, from (y, x) on.
-    fn run<K: Kernels>(&self, maps: &mut [i8], (y, x): (usize, usize), filtered: &[i8], tile: &mut [u32]) {
-        let (output, channels) = (self.block.output(), usize::from(self.block.channels));
-        let count = filtered.len() / self.matrix.depth.max(1);
-        let output = part_mut(maps, self.place.output + y * output.row() + x * channels, count * channels);
-        K::load(self.matrix.depth, filtered, tile);
-        K::multiply(self.matrix, count, output, tile);
+    /// Row `y` of the output, from that of the filtered map.
+    fn run<K: Kernels>(&self, maps: &mut [i8], y: usize, filtered: &[i8], tile: &mut [u32]) {
+        let output = self.block.output();
+        let row = part_mut(maps, self.place.output + y * output.row(), output.row());
+        K::product(self.matrix, segment(output.width), filtered, row, tile);
     }
 }

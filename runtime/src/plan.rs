@@ -324,8 +324,28 @@ pub(crate) const fn column_bytes(depth: usize) -> usize {
 /// Groups of four values that a row of a depthwise convolution's ring has, padding included, for the output rows of
 /// that width: all that its groups of four outputs read.
 pub(crate) const fn quads(output_width: u16, kernel: u8, stride: u8) -> usize {
-    let last = (output_width as usize).next_multiple_of(4) - 1;
-    (last * stride as usize + kernel as usize).div_ceil(4)
+    line_columns(output_width as usize, kernel as usize, stride as usize).div_ceil(4)
+}
+
+/// Columns that so many outputs of a depthwise convolution read, in groups of four.
+pub(crate) const fn line_columns(outputs: usize, kernel: usize, stride: usize) -> usize {
+    (outputs.next_multiple_of(4) - 1) * stride + kernel
+}
+
+/// Words of four channels of those columns, and of their outputs: less than the packed kernels widen for them.
+pub(crate) const fn lines_words(outputs: usize, kernel: usize, stride: usize) -> usize {
+    match kernel {
+        3 | 5 | 7 => line_columns(outputs, kernel, stride) * kernel + outputs.next_multiple_of(4),
+        _ => 0,
+    }
+}
+
+/// Words of four channels of the rows that so many outputs read, and of these, for whichever kernels there are.
+pub(crate) const fn line_words(outputs: u16, kernel: u8, stride: u8) -> usize {
+    match kernel {
+        3 | 5 | 7 => quads(outputs, kernel, stride) * 8 * kernel as usize + (outputs as usize).div_ceil(4) * 8,
+        _ => 0,
+    }
 }
 
 /// Rows that a depthwise convolution of its own takes at a time.

@@ -49,8 +49,35 @@ pub struct Quant {
 pub fn narrow(product: i64, zero: i8) -> i8 {
     const HALF: i64 = 1 << 31;
     let value = (product.wrapping_add(HALF) >> 32) as i32;
+    saturated(value.wrapping_add(i32::from(zero)))
+}
+
+/// `round(a · b / 2³²)`, halves up.
+#[inline(always)]
+const fn rounded(a: i32, b: i32) -> i32 {
+    if cfg!(ofa_short_products) {
+        return rounded_in_halves(a, b);
+    }
+    let product = a as i64 * b as i64;
+    // The one half is added to the highest bit of the lower word, which then is what it carries.
+    ((product >> 32) as i32).wrapping_add((product as u32 >> 31) as i32)
+}
+
+/// The same, for cores whose products have 32 bits: from the products of halves, none of which overflows.
+#[cfg_attr(not(any(ofa_short_products, test)), allow(dead_code))]
+#[inline(always)]
+const fn rounded_in_halves(a: i32, b: i32) -> i32 {
+    let ((a_high, a_low), (b_high, b_low)) = ((a >> 16, a & 0xFFFF), (b >> 16, b & 0xFFFF));
+    let lowest = (a_low as u32).wrapping_mul(b_low as u32) >> 16;
+    let middle = a_high * b_low + lowest as i32;
+    let low = a_low * b_high + (middle & 0xFFFF);
+    a_high * b_high + (middle >> 16) + (((low >> 15) + 1) >> 1)
+}
+
+#[inline(always)]
+fn saturated(value: i32) -> i8 {
     // Clamped, not compared: what a layer takes must not depend on its values.
-    value.wrapping_add(i32::from(zero)).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
 
 /// A map's zero point, and that of the sums which its activation follows.
@@ -83,6 +110,12 @@ impl Quant {
 }
 
 impl Channel {
+    /// What [`narrow`] makes of an accumulator.
+    #[inline(always)]
+    pub(crate) fn narrowed(&self, accumulator: i32, zero: i8) -> i8 {
+        saturated(rounded(accumulator, self.multiplier).wrapping_add(i32::from(zero)))
+    }
+
     /// An accumulator as a product for [`narrow`].
     #[inline(always)]
     pub(crate) const fn scaled(&self, accumulator: i32) -> i64 {
@@ -149,6 +182,19 @@ mod tests {
         assert_eq!(narrow(300 * ONE, 0), 127);
         assert_eq!(narrow(-300 * ONE, 5), -128);
         assert_eq!(narrow(-3 * ONE, 5), 2);
+    }
+
+    #[test]
+    fn halves_give_what_a_long_product_gives() {
+        let some = (0..40).map(|i| 0x9E37_79B9_u32.wrapping_mul(i) as i32);
+        let ends = [i32::MIN, i32::MIN + 1, -0x1_0000, -0xFFFF, -1, 0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, i32::MAX];
+        let values: std::vec::Vec<i32> = ends.into_iter().chain(some).collect();
+        for &a in &values {
+            for &b in &values {
+                let expected = ((i64::from(a) * i64::from(b) + ONE / 2) >> 32) as i32;
+                assert_eq!((rounded(a, b), rounded_in_halves(a, b)), (expected, expected), "{a} · {b}");
+            }
+        }
     }
 
     #[test]

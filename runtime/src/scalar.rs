@@ -2,27 +2,36 @@
 //!
 //! Scratch memory holds int8 as they are. Hosts' vectors keep to that, so they differ in their [`Arithmetic`] alone.
 
+mod filter;
+mod lines;
+
 use core::array;
 
-use crate::layer::KERNEL_LIMIT;
 use crate::memory::bytes;
-use crate::parts::{copy, part, part_mut, rest, rest_mut, split, split_mut};
-use crate::plan::{Place, segment};
+use crate::parts::{copy, part, part_mut, rest_mut, split, split_mut};
+use crate::plan::{Place, lines_words, segment};
 use crate::quant::{Channel, narrow};
 use crate::stream::{Event, Filter, Fused, Kernels, Matrix, Part, Window, windows};
-
-/// Of a depthwise window.
-const MOST_TAPS: usize = KERNEL_LIMIT as usize * KERNEL_LIMIT as usize;
+use filter::Overlap;
+use lines::Lines;
 
 /// The inner loops.
 pub(crate) trait Arithmetic {
-    /// Channels that a depthwise convolution alone takes at a time: a multiple of 4, at most 8, whose int8 fill no more
-    /// than four channels' int16.
-    const LANES: usize;
     /// A matrix times some pixels.
     fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]);
-    /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`.
-    fn apply(filter: &Filter<'_>, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]);
+    /// `count` outputs of row `y` from `x` on, each at a multiple of `step` in `output`, from a ring of whole pixels.
+    /// `lines` is [`lines_words`] of scratch memory.
+    fn apply(
+        filter: &Filter<'_>,
+        at: (usize, usize),
+        count: usize,
+        ring: &mut [u32],
+        lines: &mut [u32],
+        step: usize,
+        output: &mut [i8],
+    );
+    /// As [`Kernels::depthwise`].
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]);
 }
 
 /// Plain Rust.
@@ -30,18 +39,33 @@ pub(crate) trait Arithmetic {
 pub(crate) enum Scalar {}
 
 impl Arithmetic for Scalar {
-    const LANES: usize = 4;
-
     fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
         multiply(matrix, pixels, output);
     }
 
-    /// Four channels at a time, as their sums fit into registers.
-    fn apply(filter: &Filter<'_>, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
-        if filter.weights.channels.len().is_multiple_of(4) {
-            filter.apply_by::<4>(at, count, ring, step, output);
-        } else {
-            filter.apply_by::<1>(at, count, ring, step, output);
+    fn apply(
+        filter: &Filter<'_>,
+        at: (usize, usize),
+        count: usize,
+        ring: &mut [u32],
+        lines: &mut [u32],
+        step: usize,
+        output: &mut [i8],
+    ) {
+        match Lines::new(filter, count, lines) {
+            Some(mut lines) => lines.apply(at, count, ring, step, output),
+            // Four channels' sums fit into registers.
+            None if filter.weights.channels.len().is_multiple_of(4) => {
+                filter.apply_by::<4>(at, count, bytes(ring), step, output);
+            }
+            None => filter.apply_by::<1>(at, count, bytes(ring), step, output),
+        }
+    }
+
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
+        match Lines::new(filter, filter.output_width, scratch) {
+            Some(mut lines) => lines.depthwise(rows, maps, place),
+            None => depthwise_by::<Self>(4, filter, rows, bytes(maps), place, scratch),
         }
     }
 }
@@ -76,39 +100,25 @@ impl<A: Arithmetic> Kernels for A {
 
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
         let filter = &fused.filter;
-        let (ring, filtered) = split_mut(bytes(scratch), filter.kernel * filter.row());
-        let (expanded, channels) = (filter.weights.channels.len(), fused.project.weights.channels.len());
+        let (ring, rest) = split_mut(scratch, (filter.kernel * filter.row()).div_ceil(4));
         let segment = segment(filter.output_width as u16);
+        let (lines, filtered) = split_mut(rest, lines_words(segment, filter.kernel, filter.stride));
+        let filtered = bytes(filtered);
+        let (expanded, channels) = (filter.weights.channels.len(), fused.project.weights.channels.len());
         for x in (0..filter.output_width).step_by(segment) {
             let count = segment.min(filter.output_width - x);
             let filtered = part_mut(filtered, 0, count * expanded);
-            A::apply(filter, (y, x), count, ring, expanded, filtered);
+            A::apply(filter, (y, x), count, ring, lines, expanded, filtered);
             A::multiply(&fused.project, filtered, part_mut(output, x * channels, count * channels));
         }
     }
 
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]) {
-        let channels = filter.weights.channels.len();
-        let mut rest = filter.weights;
-        for first in (0..channels).step_by(A::LANES) {
-            let lanes = (channels - first).min(A::LANES);
-            let filter = Filter { weights: rest.take(lanes, lanes * filter.kernel * filter.kernel), ..*filter };
-            let ring = bytes(scratch);
-            windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
-                Event::Take { slot, row: Some(row) } => {
-                    let row = part(maps, place.input + row * filter.width * channels, filter.width * channels);
-                    let slot = part_mut(ring, slot * filter.row(), filter.row());
-                    let pixels = row.chunks_exact(channels.max(1)).zip(slot.chunks_exact_mut(lanes.max(1)));
-                    pixels.for_each(|(pixel, own)| copy(part(pixel, first, lanes), own));
-                }
-                Event::Take { row: None, .. } => {}
-                Event::Give { row } => {
-                    let row_start = place.output + row * filter.output_width * channels;
-                    let output = rest_mut(maps, row_start + first);
-                    A::apply(&filter, (row, 0), filter.output_width, ring, channels, output);
-                }
-            });
-        }
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
+        A::apply(filter, (y, 0), filter.output_width, ring, lines, filter.weights.channels.len(), output);
+    }
+
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
+        A::depthwise(filter, rows, maps, place, scratch);
     }
 
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]) {
@@ -121,20 +131,80 @@ impl<A: Arithmetic> Kernels for A {
     }
 }
 
-/// A matrix times some pixels.
+/// So many channels at a time: a multiple of 4, at most 8, whose int8 fill no more than four channels' int16.
+pub(crate) fn depthwise_by<A: Arithmetic>(
+    lanes: usize,
+    filter: &Filter<'_>,
+    rows: usize,
+    maps: &mut [i8],
+    place: &Place,
+    scratch: &mut [u32],
+) {
+    let channels = filter.weights.channels.len();
+    let (ring, lines) = split_mut(scratch, (filter.kernel * filter.width * lanes).div_ceil(4));
+    let mut weights = filter.weights;
+    for first in (0..channels).step_by(lanes) {
+        let lanes = (channels - first).min(lanes);
+        let filter = Filter { weights: weights.take(lanes, lanes * filter.kernel * filter.kernel), ..*filter };
+        windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
+            Event::Take { slot, row: Some(row) } => {
+                let row = part(maps, place.input + row * filter.width * channels, filter.width * channels);
+                let slot = part_mut(bytes(ring), slot * filter.row(), filter.row());
+                let pixels = row.chunks_exact(channels.max(1)).zip(slot.chunks_exact_mut(lanes.max(1)));
+                pixels.for_each(|(pixel, own)| copy(part(pixel, first, lanes), own));
+            }
+            Event::Take { row: None, .. } => {}
+            Event::Give { row } => {
+                let row_start = place.output + row * filter.output_width * channels;
+                let output = rest_mut(maps, row_start + first);
+                A::apply(&filter, (row, 0), filter.output_width, ring, lines, channels, output);
+            }
+        });
+    }
+}
+
+/// A matrix times some pixels, two of them at a time, as they share the taps.
 fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
     let (depth, channels) = (matrix.depth.max(1), matrix.weights.channels.len().max(1));
-    for (pixel, out) in pixels.chunks_exact(depth).zip(output.chunks_exact_mut(channels)) {
-        let (pairs, last) = matrix.weights.channels.as_chunks::<2>();
-        let (pair_taps, last_taps) = split(matrix.weights.taps, pairs.len() * 2 * depth);
-        let (pair_outputs, last_output) = out.as_chunks_mut::<2>();
-        for ((pair, taps), out) in pairs.iter().zip(pair_taps.chunks_exact((2 * depth).max(1))).zip(pair_outputs) {
-            let sums = two_sums([pair[0].bias, pair[1].bias], taps, split(pixel, matrix.fours));
-            *out = array::from_fn(|i| matrix.finish(&pair[i], sums[i], out[i]));
+    for (pixels, out) in pixels.chunks((2 * depth).max(1)).zip(output.chunks_mut((2 * channels).max(1))) {
+        match pixels.len() / depth {
+            2 => multiply_two(matrix, split(pixels, depth), split_mut(out, channels)),
+            _ => multiply_one(matrix, pixels, out),
         }
-        if let ([channel], [out]) = (last, last_output) {
-            *out = matrix.finish(channel, one_sum(channel.bias, last_taps, split(pixel, matrix.fours)), *out);
+        if matrix.floor > i8::MIN {
+            out.iter_mut().for_each(|out| *out = (*out).max(matrix.floor));
         }
+    }
+}
+
+fn multiply_two(matrix: &Matrix<'_>, pixels: (&[i8], &[i8]), outputs: (&mut [i8], &mut [i8])) {
+    let (pairs, last) = matrix.weights.channels.as_chunks::<2>();
+    let (taps, last_taps) = split(matrix.weights.taps, pairs.len() * 2 * matrix.depth);
+    let (first, second) = (split(pixels.0, matrix.fours), split(pixels.1, matrix.fours));
+    let (first_outputs, second_outputs) = (outputs.0.as_chunks_mut::<2>(), outputs.1.as_chunks_mut::<2>());
+    let outputs = first_outputs.0.iter_mut().zip(second_outputs.0);
+    for ((pair, taps), (a, b)) in pairs.iter().zip(taps.chunks_exact((2 * matrix.depth).max(1))).zip(outputs) {
+        let sums = four_sums(pair.map(|channel| channel.bias), taps, first, second);
+        *a = array::from_fn(|i| matrix.narrowed(&pair[i], sums[0][i], a[i]));
+        *b = array::from_fn(|i| matrix.narrowed(&pair[i], sums[1][i], b[i]));
+    }
+    if let ([channel], [a], [b]) = (last, first_outputs.1, second_outputs.1) {
+        *a = matrix.narrowed(channel, one_sum(channel.bias, last_taps, first), *a);
+        *b = matrix.narrowed(channel, one_sum(channel.bias, last_taps, second), *b);
+    }
+}
+
+fn multiply_one(matrix: &Matrix<'_>, pixel: &[i8], output: &mut [i8]) {
+    let (pairs, last) = matrix.weights.channels.as_chunks::<2>();
+    let (taps, last_taps) = split(matrix.weights.taps, pairs.len() * 2 * matrix.depth);
+    let (outputs, last_output) = output.as_chunks_mut::<2>();
+    let pixel = split(pixel, matrix.fours);
+    for ((pair, taps), out) in pairs.iter().zip(taps.chunks_exact((2 * matrix.depth).max(1))).zip(outputs) {
+        let sums = two_sums(pair.map(|channel| channel.bias), taps, pixel);
+        *out = array::from_fn(|i| matrix.finish(&pair[i], sums[i], out[i]));
+    }
+    if let ([channel], [out]) = (last, last_output) {
+        *out = matrix.finish(channel, one_sum(channel.bias, last_taps, pixel), *out);
     }
 }
 
@@ -142,8 +212,16 @@ impl Matrix<'_> {
     /// From a sum to an output; `before` is what lies there, a residual's input.
     #[inline(always)]
     pub fn finish(&self, channel: &Channel, sum: i32, before: i8) -> i8 {
-        let added = self.residual.map_or(0, |residual| residual.product(before));
-        narrow(channel.scaled(sum).wrapping_add(added), self.zero).max(self.floor)
+        self.narrowed(channel, sum, before).max(self.floor)
+    }
+
+    /// The same, but for the floor.
+    #[inline(always)]
+    fn narrowed(&self, channel: &Channel, sum: i32, before: i8) -> i8 {
+        match self.residual {
+            None => channel.narrowed(sum, self.zero),
+            Some(residual) => narrow(channel.scaled(sum).wrapping_add(residual.product(before)), self.zero),
+        }
     }
 }
 
@@ -167,6 +245,29 @@ fn two_sums([mut a, mut b]: [i32; 2], taps: &[u8], (fours, rest): (&[i8], &[i8])
         b = mac(b, taps[1], value);
     }
     [a, b]
+}
+
+/// The same of two pixels: the sums of the first, and of the second.
+#[inline(always)]
+fn four_sums(bias: [i32; 2], taps: &[u8], first: (&[i8], &[i8]), second: (&[i8], &[i8])) -> [[i32; 2]; 2] {
+    let ([mut a, mut b], [mut c, mut d]) = (bias, bias);
+    let (four_taps, rest_taps) = split(taps, 2 * first.0.len());
+    let fours = first.0.as_chunks::<4>().0.iter().zip(second.0.as_chunks::<4>().0);
+    for ((first, second), taps) in fours.zip(four_taps.as_chunks::<8>().0) {
+        for (i, input) in [0, 2, 1, 3].into_iter().enumerate() {
+            a = mac(a, taps[2 * i], first[input]);
+            b = mac(b, taps[2 * i + 1], first[input]);
+            c = mac(c, taps[2 * i], second[input]);
+            d = mac(d, taps[2 * i + 1], second[input]);
+        }
+    }
+    for ((&first, &second), taps) in first.1.iter().zip(second.1).zip(rest_taps.as_chunks::<2>().0) {
+        a = mac(a, taps[0], first);
+        b = mac(b, taps[1], first);
+        c = mac(c, taps[0], second);
+        d = mac(d, taps[1], second);
+    }
+    [[a, b], [c, d]]
 }
 
 /// The same of the last of an odd number of outputs.
@@ -212,136 +313,5 @@ impl Window<'_> {
             }
             copy(in_left, part_mut(left_of, (start + inside).saturating_sub(fours), in_left.len()));
         }
-    }
-}
-
-impl Filter<'_> {
-    /// Values of a row of the ring.
-    pub fn row(&self) -> usize {
-        self.width * self.weights.channels.len()
-    }
-
-    /// As many channels at a time as there are lanes, which divide the number of channels. Windows of a known kernel that
-    /// reach past no side of the map add values as they are; the sums of others start as if all of them were padding.
-    #[inline(always)]
-    pub fn apply_by<const LANES: usize>(
-        &self,
-        (y, x): (usize, usize),
-        count: usize,
-        ring: &[i8],
-        step: usize,
-        output: &mut [i8],
-    ) {
-        let kernel = self.kernel.max(1);
-        let groups = (self.weights.channels.len() / LANES).max(1);
-        let ring = ring.as_chunks::<LANES>().0;
-        let rows = Overlap::new(y, kernel, self.stride, self.height);
-        let mut lines = [0; KERNEL_LIMIT as usize];
-        for (row, line) in (rows.skipped..rows.skipped + rows.len).zip(&mut lines) {
-            *line = (y * self.stride + row) % kernel * self.width * groups;
-        }
-        let mut weights = self.weights;
-        for group in 0..groups {
-            let own = weights.take(LANES, LANES * kernel * kernel);
-            let Some(channels) = own.channels.first_chunk::<LANES>() else { return };
-            let mut taps = [[0; LANES]; MOST_TAPS];
-            for (lane, own) in (0..LANES).zip(own.taps.chunks_exact((kernel * kernel).max(1))) {
-                own.iter().zip(&mut taps).for_each(|(&tap, taps)| taps[lane] = tap);
-            }
-            // What padding adds: all of a window, and the rows that lie outside of the map.
-            let bias = channels.map(|channel| channel.bias);
-            let padding = |sums, taps: &[[u8; LANES]]| {
-                taps.iter().fold(sums, |sums, taps| add(sums, taps, &[self.padding; LANES], 0))
-            };
-            let all = padding(bias, part(&taps, 0, kernel * kernel));
-            let above = padding(bias, part(&taps, 0, rows.skipped * kernel));
-            let below = rows.skipped + rows.len;
-            let outside = padding(above, part(&taps, below * kernel, (kernel - below) * kernel));
-            for i in 0..count {
-                let columns = Overlap::new(x + i, kernel, self.stride, self.width);
-                let rows =
-                    (rows.skipped..below).zip(&lines).map(|(row, line)| (row, line + columns.start * groups + group));
-                let inside = Inside { ring, taps: &taps, groups };
-                let sums = match (columns.len == kernel, kernel) {
-                    (true, 3) => inside.add_rows::<3>(outside, rows),
-                    (true, 5) => inside.add_rows::<5>(outside, rows),
-                    (true, 7) => inside.add_rows::<7>(outside, rows),
-                    _ => rows.fold(all, |sums, (row, line)| {
-                        let taps = part(&taps, row * kernel + columns.skipped, columns.len);
-                        let values = taps.iter().enumerate().map(|(i, taps)| (taps, ring.get(line + i * groups)));
-                        values.fold(sums, |sums, (taps, values)| match values {
-                            Some(values) => add(sums, taps, values, self.padding),
-                            None => sums,
-                        })
-                    }),
-                };
-                let Some(output) = rest_mut(output, i * step + group * LANES).first_chunk_mut::<LANES>() else {
-                    return;
-                };
-                for lane in 0..LANES {
-                    output[lane] = narrow(channels[lane].scaled(sums[lane]), self.zero).max(self.floor);
-                }
-            }
-        }
-    }
-}
-
-/// Windows that lie inside their map, of some channels.
-struct Inside<'a, const LANES: usize> {
-    ring: &'a [[i8; LANES]],
-    taps: &'a [[u8; LANES]],
-    /// From one pixel to the next.
-    groups: usize,
-}
-
-impl<const LANES: usize> Inside<'_, LANES> {
-    /// Adds tap · value of rows of a known kernel: the row of taps, and where its first value lies.
-    #[inline(always)]
-    fn add_rows<const KERNEL: usize>(
-        &self,
-        mut sums: [i32; LANES],
-        rows: impl Iterator<Item = (usize, usize)>,
-    ) -> [i32; LANES] {
-        for (row, mut at) in rows {
-            let Some(taps) = rest(self.taps, row * KERNEL).first_chunk::<KERNEL>() else { break };
-            for taps in taps {
-                let Some(values) = self.ring.get(at) else { break };
-                sums = add(sums, taps, values, 0);
-                at += self.groups;
-            }
-        }
-        sums
-    }
-}
-
-/// Adds tap · (value − zero) in each lane.
-#[inline(always)]
-fn add<const LANES: usize>(sums: [i32; LANES], taps: &[u8; LANES], values: &[i8; LANES], zero: i8) -> [i32; LANES] {
-    array::from_fn(|lane| {
-        let value = i32::from(values[lane]) - i32::from(zero);
-        sums[lane].wrapping_add(i32::from(taps[lane] as i8) * value)
-    })
-}
-
-/// The part of a window that lies inside the map, in one direction.
-struct Overlap {
-    /// Taps before it.
-    skipped: usize,
-    /// First position of the map.
-    start: usize,
-    /// Positions.
-    len: usize,
-}
-
-impl Overlap {
-    /// Of the window that output number `i` has over a map of `size`.
-    #[inline(always)]
-    fn new(i: usize, kernel: usize, stride: usize, size: usize) -> Self {
-        let first = i * stride;
-        let half = kernel / 2;
-        let skipped = half.saturating_sub(first);
-        let start = first.saturating_sub(half);
-        let end = (first + half + 1).min(size);
-        Self { skipped, start, len: end - start }
     }
 }

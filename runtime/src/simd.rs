@@ -15,8 +15,10 @@ mod arch;
 
 use core::array;
 
+use crate::memory::bytes;
+use crate::plan::Place;
 use crate::quant::Channel;
-use crate::scalar::{Arithmetic, Scalar, one_sum};
+use crate::scalar::{Arithmetic, Scalar, depthwise_by, one_sum};
 use crate::stream::{Filter, Matrix};
 use arch::Vectors;
 
@@ -33,8 +35,6 @@ impl Simd {
 }
 
 impl Arithmetic for Simd {
-    const LANES: usize = 8;
-
     fn multiply(matrix: &Matrix<'_>, pixels: &[i8], output: &mut [i8]) {
         // Windows whose rows are no fours are in another order.
         let in_order = matrix.fours == matrix.depth / 4 * 4;
@@ -54,12 +54,27 @@ impl Arithmetic for Simd {
         }
     }
 
-    fn apply(filter: &Filter<'_>, at: (usize, usize), count: usize, ring: &[i8], step: usize, output: &mut [i8]) {
+    fn apply(
+        filter: &Filter<'_>,
+        at: (usize, usize),
+        count: usize,
+        ring: &mut [u32],
+        lines: &mut [u32],
+        step: usize,
+        output: &mut [i8],
+    ) {
         match Vectors::detect() {
             Some(vectors) if filter.weights.channels.len().is_multiple_of(8) => {
-                vectors.apply(filter, at, count, ring, step, output);
+                vectors.apply(filter, at, count, bytes(ring), step, output);
             }
-            _ => Scalar::apply(filter, at, count, ring, step, output),
+            _ => Scalar::apply(filter, at, count, ring, lines, step, output),
+        }
+    }
+
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
+        match Vectors::detect() {
+            Some(_) => depthwise_by::<Self>(8, filter, rows, bytes(maps), place, scratch),
+            None => Scalar::depthwise(filter, rows, maps, place, scratch),
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::held::Held;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
 use crate::parts::{part, part_mut, rest_mut, split_mut};
+#[cfg(doc)]
+use crate::plan::line_words;
 use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
@@ -119,9 +121,11 @@ pub(crate) trait Kernels {
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]);
     /// Makes output row `y` from the ring. With a residual, `output` holds the input's row.
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]);
+    /// Row `y` of a depthwise convolution, from a ring of rows of whole pixels; `lines` is [`line_words`] of memory.
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]);
     /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
     /// It has `rows` rows.
-    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [i8], place: &Place, scratch: &mut [u32]);
+    fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]);
     /// The average of each channel.
     fn pool(channel: &Channel, zero: i8, input: &[i8], output: &mut [i8]);
 }
@@ -131,12 +135,12 @@ pub(crate) trait Kernels {
 pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Place, arena: &mut [u32]) {
     let Step { layer, quant } = step;
     let (maps, scratch) = split_mut(arena, place.scratch / 4);
-    let maps = bytes(maps);
     match layer {
-        Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, maps, scratch),
-        Layer::Block(layer) => block::<K>(layer, quant, weights, place, maps, scratch),
+        Layer::Conv(layer) => conv::<K>(layer, quant, weights, place, bytes(maps), scratch),
+        Layer::Block(layer) => block::<K>(layer, quant, weights, place, bytes(maps), scratch),
         Layer::Depthwise(layer) => depthwise::<K>(layer, quant, weights, place, maps, scratch),
         Layer::Pool(Pool { input }) => {
+            let maps = bytes(maps);
             let (from, to) = if place.input < place.output {
                 let (low, high) = split_mut(maps, place.output);
                 (part(low, place.input, input.len()), high)
@@ -149,6 +153,7 @@ pub(crate) fn run<K: Kernels>(step: &Step, mut weights: Weights<'_>, place: &Pla
         }
         Layer::Linear(layer) => {
             let Linear { inputs, outputs, activation } = *layer;
+            let maps = bytes(maps);
             let taps = weights.take(outputs.into(), layer.matrix_taps());
             let matrix = Matrix::new(taps, activation, quant.output(activation));
             K::load(inputs.into(), part(maps, place.input, inputs.into()), scratch);
@@ -281,7 +286,7 @@ fn depthwise<K: Kernels>(
     quant: &Quant,
     mut weights: Weights<'_>,
     place: &Place,
-    maps: &mut [i8],
+    maps: &mut [u32],
     scratch: &mut [u32],
 ) {
     let Depthwise { input, kernel, stride, activation } = *depthwise;
@@ -299,7 +304,7 @@ fn depthwise<K: Kernels>(
     };
     K::depthwise(&filter, usize::from(depthwise.output().height), maps, place, scratch);
     if let Some(table) = weights.take_table(activation) {
-        table.map(part_mut(maps, place.output, depthwise.output().len()));
+        table.map(part_mut(bytes(maps), place.output, depthwise.output().len()));
     }
 }
 

@@ -15,13 +15,12 @@ use crate::stream::{Fused, Kernels};
 pub(crate) fn run<K: Kernels>(fused: &Fused<'_>, block: &Block, place: &Place, maps: &mut [i8], scratch: &mut [u32]) {
     let expanded = block.expanded_map().len();
     let (map, rest) = split_mut(scratch, expanded.div_ceil(4));
-    let map = part_mut(bytes(map), 0, expanded);
     if let Some(expand) = &fused.expand {
         let input = part(maps, place.input, block.input.len());
-        K::product(expand, TOGETHER, input, map, rest);
+        K::product(expand, TOGETHER, input, part_mut(bytes(map), 0, expanded), rest);
     }
     let here = Place { input: 0, output: 0, descending: false, scratch: 0 };
     K::depthwise(&fused.filter, usize::from(block.output().height), map, &here, rest);
     let output = part_mut(maps, place.output, block.output().len());
-    K::product(&fused.project, TOGETHER, part(map, 0, block.depthwise_map().len()), output, rest);
+    K::product(&fused.project, TOGETHER, part(bytes(map), 0, block.depthwise_map().len()), output, rest);
 }

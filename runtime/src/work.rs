@@ -193,7 +193,8 @@ impl Block {
         let (input, output) = (self.input, self.output());
         let (expanded, channels) = (usize::from(self.expanded), usize::from(self.channels));
         let passes = 1 + usize::from(self.recomputes());
-        let filtered = self.depthwise_map().len();
+        let (filtered, kernel) = (self.depthwise_map().len(), usize::from(self.kernel));
+        let (rows, groups) = (usize::from(output.height), usize::from(output.width).div_ceil(4));
         count("general block", 1);
         count("general block rows", input.height.into());
         if self.expands() {
@@ -202,9 +203,21 @@ impl Block {
             matrix!(count, "general expand", (Tiles { tiles, groups, odd, single }), input.channels.into(), expanded);
             count("general expand table", passes * by_table(self.activation, self.expanded_map().len()));
         }
-        count("general filter products", passes * self.depthwise_map().len() * usize::from(self.kernel).pow(2));
-        count("general filter rows", passes * self.depthwise_map().len() * usize::from(self.kernel));
-        count("general filter outputs", passes * filtered);
+        let outputs = passes * rows * groups * expanded;
+        let own = expanded.is_multiple_of(4);
+        count(
+            match self.kernel {
+                3 if own => "general filter 3x3 products",
+                5 if own => "general filter 5x5 products",
+                7 if own => "general filter 7x7 products",
+                _ => "general filter products",
+            },
+            outputs * kernel * kernel,
+        );
+        count("general filter rows", outputs * kernel);
+        count("general filter outputs", outputs);
+        let fours = rows * kernel * quads(output.width, self.kernel, self.stride) * expanded;
+        count("general filter fours widened", passes * fours);
         count("general filter table", passes * by_table(self.activation, filtered));
         let project = Tiles::new(output.height.into(), output.width.into(), segment(output.width));
         matrix!(count, "general project", project, expanded, channels);
