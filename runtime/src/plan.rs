@@ -20,6 +20,7 @@ use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::held::Held;
+use crate::join::Joined;
 use crate::layer::{Block, Conv, Depthwise, Layer};
 use crate::quant::Quant;
 
@@ -178,10 +179,8 @@ impl Layer {
                     let pixels = conv.input.height as usize * conv.input.width as usize;
                     return tile_bytes(min(pixels, CHUNK), depth);
                 }
-                {
-                    let (segment, rows) = window_parts(conv);
-                    column_bytes(depth) + tile_bytes(segment * rows, depth)
-                }
+                let (segment, rows) = window_parts(conv);
+                column_bytes(depth) + tile_bytes(segment * rows, depth)
             }
             Self::Block(block) if block.is_general() => block.general_bytes(),
             Self::Block(block) => block.held().1,
@@ -215,6 +214,14 @@ impl Layer {
     }
 }
 
+impl Conv {
+    /// Bytes that it needs to make one row beside input and output.
+    pub(crate) const fn row_scratch_bytes(&self) -> usize {
+        let depth = self.order().depth;
+        column_bytes(depth) + tile_bytes(window_parts(self).0, depth)
+    }
+}
+
 impl Depthwise {
     /// Bytes of four channels, widened, and of a row of their output.
     pub(crate) const fn plane_bytes(&self) -> usize {
@@ -236,7 +243,21 @@ impl Depthwise {
 /// Bytes of the arena that runs the layers one after the other: the most that is alive at once, a multiple of 4. The
 /// image is part of it, and so are the scores.
 pub const fn arena_bytes(steps: &[Step]) -> usize {
-    let (mut most, mut input, mut i) = (0, 0, 0);
+    joined(steps).1
+}
+
+/// The first two layers, where the arena is smaller if they run as one; and its bytes.
+pub(crate) const fn joined(steps: &[Step]) -> (Option<Joined>, usize) {
+    let apart = bytes_from(steps, 0, 0);
+    let Some(joined) = Joined::of(steps) else { return (None, apart) };
+    let Some(scratch) = joined.over_image() else { return (None, apart) };
+    let together = max(scratch + joined.scratch_bytes(), bytes_from(steps, 2, 0));
+    if together < apart { (Some(joined), together) } else { (None, apart) }
+}
+
+/// Bytes of the arena that runs step `i` and those behind it one after the other, the first one's input at `input`.
+pub(crate) const fn bytes_from(steps: &[Step], mut i: usize, mut input: usize) -> usize {
+    let mut most = 0;
     while i < steps.len() {
         let place = Place::new(steps, i, input);
         most = max(most, place.scratch + steps[i].layer.scratch_bytes());
@@ -257,10 +278,15 @@ pub struct Regions {
     pub scratch: Range<usize>,
 }
 
-/// Where each step works when the layers run one after the other: a picture of the arena over time.
+/// Where each step works when the layers run one after the other: a picture of the arena over time. Two that run as one
+/// have one place.
 pub fn regions(steps: &[Step]) -> impl Iterator<Item = Regions> {
+    let joined = joined(steps).0;
     let mut input = 0;
     (0..steps.len()).map(move |i| {
+        if let (Some(joined), 0..2) = (&joined, i) {
+            return joined.regions();
+        }
         let place = Place::new(steps, i, input);
         let layer = &steps[i].layer;
         let region = |start: usize, bytes: usize| start..start + bytes;
