@@ -243,9 +243,7 @@ impl<'a> Image<'a> {
             self.hold(None);
             self.advance::<K>();
         }
-        if let Some(joined) = &stem.joined {
-            (0..joined.block.kernel / 2).for_each(|_| self.pass::<K>(joined, false));
-        }
+        self.pad::<K>();
         Ok(self.net.run_from::<K>(stem.layers(), stem.output, self.arena, |_, _, _| ()))
     }
 
@@ -279,9 +277,9 @@ impl<'a> Image<'a> {
         self.held = kernel - stride;
     }
 
-    /// Makes the next row of the stem's map, and passes it on to the block that takes it.
+    /// Makes the next row of the stem's map, which the block takes if the two are joined.
     fn give<K: Kernels>(&mut self) {
-        let Stem { conv, quant, joined, output, rows, scratch, .. } = self.stem;
+        let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
         let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
         let above = Stem::above(&conv);
@@ -290,20 +288,24 @@ impl<'a> Image<'a> {
         let mut weights = self.net.weights();
         let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
         let (maps, input) = (bytes(maps), rows - above * row);
-        if let Some(joined) = joined {
-            joined.weighed(weights).row::<K>(of, maps, (input, scratch), own);
-            return self.pass::<K>(&joined, true);
+        if let Some(joined) = &self.stem.joined {
+            let weighed = joined.weighed(weights);
+            weighed.row::<K>(of, maps, (input, scratch), own);
+            return self.flow.step::<K>(&weighed, maps, (Some(scratch), output), own);
         }
         let output = output + self.next * conv.output().row();
         Dense::new(&conv, &quant, &mut weights).row::<K>(of, maps, (input, output), own);
     }
 
-    /// Lets the block take the row that was made, or one of padding.
-    fn pass<K: Kernels>(&mut self, joined: &Joined, made: bool) {
-        let Stem { output, scratch, .. } = self.stem;
+    /// Lets the block take the padding below the stem's map, and make what rows are left.
+    fn pad<K: Kernels>(&mut self) {
+        let Some(joined) = &self.stem.joined else { return };
+        let weighed = joined.weighed(self.net.weights());
         let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
-        let line = made.then_some(scratch);
-        self.flow.step::<K>(&joined.weighed(self.net.weights()), bytes(maps), (line, output), own);
+        let maps = bytes(maps);
+        for _ in 0..joined.block.kernel / 2 {
+            self.flow.step::<K>(&weighed, maps, (None, self.stem.output), own);
+        }
     }
 }
 
