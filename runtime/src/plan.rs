@@ -57,16 +57,24 @@ pub(crate) struct Place {
 impl Place {
     /// Of step `i`, whose input lies at `input`.
     pub const fn new(steps: &[Step], i: usize, input: usize) -> Self {
-        let layer = &steps[i].layer;
+        let Some((_, [Step { layer, .. }, behind @ ..])) = steps.split_at_checked(i) else {
+            debug_assert!(false, "there is no such step");
+            return Self { input, output: input, descending: false, scratch: 0 };
+        };
         let (output, descending) = if layer.in_place() {
             (input, false)
         } else if input == 0 {
             let own = layer.lead_descending();
-            let mut next = i + 1;
-            while next < steps.len() && steps[next].layer.in_place() {
-                next += 1;
+            let mut behind = behind;
+            while let [Step { layer, .. }, further @ ..] = behind
+                && layer.in_place()
+            {
+                behind = further;
             }
-            let next = if next < steps.len() { steps[next].layer.lead_ascending() } else { 0 };
+            let next = match behind.first() {
+                Some(step) => step.layer.lead_ascending(),
+                None => 0,
+            };
             (words(max(own, next)) * 4, true)
         } else {
             (0, false)
