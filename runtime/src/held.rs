@@ -36,21 +36,37 @@ impl Block {
         if 3 * (input + narrow) <= 2 * (input + bytes) { (Held::Narrow, narrow) } else { (fast, bytes) }
     }
 
-    /// The ring, and beside it an expanded row or the tiles of one of the two matrices.
-    const fn wide_bytes(&self) -> usize {
-        let ring = (self.expanded as usize).next_multiple_of(4) * self.quads() * self.kernel as usize * 8;
-        let row = if self.expands() { words(self.expanded_map().row()) * 4 } else { 0 };
-        let project = tile_bytes(segment(self.output().width), self.expanded as usize);
-        ring + max(row + self.expand_tile(), project)
+    /// Bytes at the start of the scratch memory that hold what later rows need. Those behind them hold nothing from one
+    /// row to the next. Of blocks that hold a ring.
+    pub(crate) const fn kept_bytes(&self) -> usize {
+        match self.held().0 {
+            Held::Narrow => self.narrow_ring(),
+            Held::Wide | Held::Whole => self.wide_ring(),
+        }
     }
 
-    /// The ring, four channels of it widened, and the tile of one of the two matrices: for project that of a whole row.
+    const fn wide_ring(&self) -> usize {
+        (self.expanded as usize).next_multiple_of(4) * self.quads() * self.kernel as usize * 8
+    }
+
+    /// The ring, and beside it an expanded row or the tiles of one of the two matrices.
+    const fn wide_bytes(&self) -> usize {
+        let row = if self.expands() { words(self.expanded_map().row()) * 4 } else { 0 };
+        let project = tile_bytes(segment(self.output().width), self.expanded as usize);
+        self.wide_ring() + max(row + self.expand_tile(), project)
+    }
+
+    /// The ring, and four channels of it widened.
+    const fn narrow_ring(&self) -> usize {
+        let kernel = self.kernel as usize;
+        words(kernel * self.expanded_map().row()) * 4 + self.quads() * kernel * 32
+    }
+
+    /// Beside these the tile of one of the two matrices: for project that of a whole row.
     const fn narrow_bytes(&self) -> usize {
         let width = self.output().width;
         let tiles = (width as usize).div_ceil(segment(width)) * tile_bytes(segment(width), self.expanded as usize);
-        let kernel = self.kernel as usize;
-        let ring = words(kernel * self.expanded_map().row()) * 4;
-        ring + self.quads() * kernel * 32 + max(self.expand_tile(), tiles)
+        self.narrow_ring() + max(self.expand_tile(), tiles)
     }
 
     /// The map, and beside it what one of the three convolutions needs. `None` where the depthwise output cannot take

@@ -27,6 +27,7 @@ extern crate std;
 mod dsp;
 mod general;
 mod held;
+mod join;
 mod layer;
 mod memory;
 mod model;

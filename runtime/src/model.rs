@@ -1,9 +1,10 @@
 //! Nets as values: their steps and weights, checked once, then run.
 
+use crate::join::Joined;
 use crate::layer::{Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::parts::{copy, part, part_mut};
-use crate::plan::{Place, Step, arena_bytes};
+use crate::plan::{Place, Step, joined};
 use crate::quant::Channel;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
@@ -14,6 +15,7 @@ pub struct Net<'a> {
     steps: &'a [Step],
     channels: &'a [Channel],
     taps: &'a [u8],
+    joined: Option<Joined>,
     arena_bytes: usize,
 }
 
@@ -55,7 +57,8 @@ impl<'a> Net<'a> {
         if channels_needed != channels.len() || taps_needed != taps.len() {
             return Err("the weights are not as many as the layers need");
         }
-        Ok(Self { steps, channels, taps, arena_bytes: arena_bytes(steps) })
+        let (joined, arena_bytes) = joined(steps);
+        Ok(Self { steps, channels, taps, joined, arena_bytes })
     }
 
     /// Its layers.
@@ -96,7 +99,8 @@ impl<'a> Net<'a> {
         self.run_with(arena, |_, _, _| ())
     }
 
-    /// The same; `each` is told before and after each layer, which of them it is.
+    /// The same; `each` is told before and after each layer, which of them it is. Where the first two layers run as one
+    /// they take turns, row by row, and `each` is told of every turn.
     ///
     /// ```
     /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
@@ -120,12 +124,16 @@ impl<'a> Net<'a> {
     /// All steps but the `first` so many; the next one's input lies at `at`.
     pub(crate) fn run_from<'m, K: Kernels>(
         &self,
-        first: usize,
+        mut first: usize,
         mut at: usize,
         arena: &'m mut [u32],
         mut each: impl FnMut(Moment, usize, &Layer),
     ) -> &'m [i8] {
         let mut rest = self.weights();
+        if let (0, Some(joined)) = (first, &self.joined) {
+            joined.run::<K>(rest, arena, &mut each);
+            first = 2;
+        }
         for (i, step) in self.steps.iter().enumerate() {
             let weights = rest.take(step.layer.channels(), step.layer.taps());
             if i < first {
@@ -207,7 +215,7 @@ impl<const IMAGE: usize, const ARENA: usize, const CLASSES: usize> Model<IMAGE, 
     }
 
     /// The same; `each` is called before and after each layer, with its position: to profile a net, or to feed a
-    /// watchdog.
+    /// watchdog. Two layers that run as one take turns, row by row: a layer's time is the sum of its turns.
     ///
     /// ```
     /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }

@@ -20,6 +20,7 @@ use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::held::Held;
+use crate::join::Joined;
 use crate::layer::{Block, Conv, Depthwise, Layer};
 use crate::quant::Quant;
 
@@ -56,16 +57,24 @@ pub(crate) struct Place {
 impl Place {
     /// Of step `i`, whose input lies at `input`.
     pub const fn new(steps: &[Step], i: usize, input: usize) -> Self {
-        let layer = &steps[i].layer;
+        let Some((_, [Step { layer, .. }, behind @ ..])) = steps.split_at_checked(i) else {
+            debug_assert!(false, "there is no such step");
+            return Self { input, output: input, descending: false, scratch: 0 };
+        };
         let (output, descending) = if layer.in_place() {
             (input, false)
         } else if input == 0 {
             let own = layer.lead_descending();
-            let mut next = i + 1;
-            while next < steps.len() && steps[next].layer.in_place() {
-                next += 1;
+            let mut behind = behind;
+            while let [Step { layer, .. }, further @ ..] = behind
+                && layer.in_place()
+            {
+                behind = further;
             }
-            let next = if next < steps.len() { steps[next].layer.lead_ascending() } else { 0 };
+            let next = match behind.first() {
+                Some(step) => step.layer.lead_ascending(),
+                None => 0,
+            };
             (words(max(own, next)) * 4, true)
         } else {
             (0, false)
@@ -178,10 +187,8 @@ impl Layer {
                     let pixels = conv.input.height as usize * conv.input.width as usize;
                     return tile_bytes(min(pixels, CHUNK), depth);
                 }
-                {
-                    let (segment, rows) = window_parts(conv);
-                    column_bytes(depth) + tile_bytes(segment * rows, depth)
-                }
+                let (segment, rows) = window_parts(conv);
+                column_bytes(depth) + tile_bytes(segment * rows, depth)
             }
             Self::Block(block) if block.is_general() => block.general_bytes(),
             Self::Block(block) => block.held().1,
@@ -215,6 +222,14 @@ impl Layer {
     }
 }
 
+impl Conv {
+    /// Bytes that it needs to make one row beside input and output.
+    pub(crate) const fn row_scratch_bytes(&self) -> usize {
+        let depth = self.order().depth;
+        column_bytes(depth) + tile_bytes(window_parts(self).0, depth)
+    }
+}
+
 impl Depthwise {
     /// Bytes of four channels, widened, and of a row of their output.
     pub(crate) const fn plane_bytes(&self) -> usize {
@@ -244,7 +259,21 @@ impl Depthwise {
 /// assert_eq!(size_of_val(&ARENA), BYTES.next_multiple_of(8));
 /// ```
 pub const fn arena_bytes(steps: &[Step]) -> usize {
-    let (mut most, mut input, mut i) = (0, 0, 0);
+    joined(steps).1
+}
+
+/// The first two layers, where the arena is smaller if they run as one; and its bytes.
+pub(crate) const fn joined(steps: &[Step]) -> (Option<Joined>, usize) {
+    let apart = bytes_from(steps, 0, 0);
+    let Some(joined) = Joined::of(steps) else { return (None, apart) };
+    let Some(scratch) = joined.over_image() else { return (None, apart) };
+    let together = max(scratch + joined.scratch_bytes(), bytes_from(steps, 2, 0));
+    if together < apart { (Some(joined), together) } else { (None, apart) }
+}
+
+/// Bytes of the arena that runs step `i` and those behind it one after the other, the first one's input at `input`.
+pub(crate) const fn bytes_from(steps: &[Step], mut i: usize, mut input: usize) -> usize {
+    let mut most = 0;
     while i < steps.len() {
         let place = Place::new(steps, i, input);
         most = max(most, place.scratch + steps[i].layer.scratch_bytes());
@@ -265,7 +294,8 @@ pub struct Regions {
     pub scratch: Range<usize>,
 }
 
-/// Where each step works when the layers run one after the other: a picture of the arena over time.
+/// Where each step works when the layers run one after the other: a picture of the arena over time. Two that run as one
+/// have one place.
 ///
 /// ```
 /// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
@@ -275,8 +305,12 @@ pub struct Regions {
 /// assert_eq!(regions[2].output.len(), 2, "the scores");
 /// ```
 pub fn regions(steps: &[Step]) -> impl Iterator<Item = Regions> {
+    let joined = joined(steps).0;
     let mut input = 0;
     (0..steps.len()).map(move |i| {
+        if let (Some(joined), 0..2) = (&joined, i) {
+            return joined.regions();
+        }
         let place = Place::new(steps, i, input);
         let layer = &steps[i].layer;
         let region = |start: usize, bytes: usize| start..start + bytes;

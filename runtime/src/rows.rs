@@ -6,70 +6,98 @@
 //! ```
 //!
 //! The stem is a dense convolution: each of its output rows needs as many rows of the image as its kernel is high. They
-//! lie one after the other, and move up by the stride from one output row to the next.
+//! lie one after the other, and move up by the stride from one output row to the next. Where that takes less, the block
+//! behind it [takes the stem's rows](crate::join) as they are made, and what lies there is the block's output.
 
 use core::fmt;
 
-use crate::layer::{Conv, Layer};
+use crate::join::{Flow, Joined};
+use crate::layer::{Conv, Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::model::{Native, Net};
-use crate::parts::{copy, part, part_mut, split_mut};
-use crate::plan::{Place, Step, column_bytes, tile_bytes, window_parts};
+use crate::parts::{copy, part_mut, split_mut};
+use crate::plan::{Step, bytes_from, max};
 use crate::quant::{Channel, Quant};
-use crate::stream::{Kernels, Matrix, Part, Window};
+use crate::stream::{Dense, Kernels};
 
 /// Where the stem's maps lie in the arena.
 #[derive(Clone, Copy, Debug)]
 struct Stem {
     conv: Conv,
     quant: Quant,
-    /// Bytes before its output.
+    /// With the block behind it, where the two run as one.
+    joined: Option<Joined>,
+    /// Bytes before its output, or the block's.
     output: usize,
     /// Bytes before the rows of the image.
     rows: usize,
     /// Bytes before the scratch memory.
     scratch: usize,
-    /// Bytes of the arena, the layers after the stem included.
+    /// Bytes of the arena, the layers behind it included.
     arena: usize,
 }
 
 impl Stem {
-    /// Of a net whose first layer is a dense convolution that skips no row. Its output lies where the rest of the net needs the least.
+    /// Of a net whose first layer is a dense convolution that skips no row. It is joined with the block behind it, and its
+    /// output lies, where the arena is the smallest.
     const fn new(steps: &[Step]) -> Option<Self> {
         let Layer::Conv(conv) = steps[0].layer else { return None };
         if conv.kernel < conv.stride {
             return None;
         }
-        let start = Self::at(steps, conv, 0);
-        let mut next = 1;
+        let apart = Self::smallest(steps, conv, None);
+        let Some(joined) = Joined::of(steps) else { return Some(apart) };
+        let together = Self::smallest(steps, conv, Some(joined));
+        Some(if together.arena < apart.arena { together } else { apart })
+    }
+
+    /// Its output at the arena's start, or as far on as the next layer needs that moves the map.
+    const fn smallest(steps: &[Step], conv: Conv, joined: Option<Joined>) -> Self {
+        let start = Self::at(steps, conv, joined, 0);
+        let mut next = start.layers();
         while next < steps.len() && steps[next].layer.in_place() {
             next += 1;
         }
         if next == steps.len() {
-            return Some(start);
+            return start;
         }
-        let further = Self::at(steps, conv, steps[next].layer.lead_ascending().next_multiple_of(4));
-        Some(if further.arena < start.arena { further } else { start })
+        let further = Self::at(steps, conv, joined, steps[next].layer.lead_ascending().next_multiple_of(4));
+        if further.arena < start.arena { further } else { start }
     }
 
-    const fn at(steps: &[Step], conv: Conv, output: usize) -> Self {
+    const fn at(steps: &[Step], conv: Conv, joined: Option<Joined>, output: usize) -> Self {
         let (kernel, row) = (conv.kernel as usize, conv.input.row());
+        let mut stem = Self { conv, quant: steps[0].quant, joined, output, rows: 0, scratch: 0, arena: 0 };
         // The kernels count whole strides from a map's top: that many rows may lie before the first one that they read.
-        let end = output + conv.output().len();
-        let before = Self::above(&conv) * row;
-        let rows = (if end > before { end } else { before }).next_multiple_of(4);
-        let scratch = (rows + kernel * row).next_multiple_of(4);
-        let depth = kernel * kernel * conv.input.channels as usize;
-        let mut arena = scratch + column_bytes(depth) + tile_bytes(window_parts(&conv).0, depth);
-        let (mut input, mut i) = (output, 1);
-        while i < steps.len() {
-            let place = Place::new(steps, i, input);
-            let end = place.scratch + steps[i].layer.scratch_bytes();
-            arena = if end > arena { end } else { arena };
-            input = place.output;
-            i += 1;
+        stem.rows = max(output + stem.output().len(), Self::above(&conv) * row).next_multiple_of(4);
+        stem.scratch = (stem.rows + kernel * row).next_multiple_of(4);
+        let own = match joined {
+            Some(joined) => joined.scratch_bytes(),
+            None => conv.row_scratch_bytes(),
+        };
+        stem.arena = max(stem.scratch + own, bytes_from(steps, stem.layers(), output));
+        stem
+    }
+
+    /// How many layers it stands for.
+    const fn layers(&self) -> usize {
+        if self.joined.is_some() { 2 } else { 1 }
+    }
+
+    /// The map that it writes.
+    const fn output(&self) -> Shape {
+        match &self.joined {
+            Some(joined) => joined.block.output(),
+            None => self.conv.output(),
         }
-        Self { conv, quant: steps[0].quant, output, rows, scratch, arena }
+    }
+
+    /// Bytes before what the kernels work with: a row of the stem's map lies before it, where the block takes that.
+    const fn work(&self) -> usize {
+        match &self.joined {
+            Some(joined) => self.scratch + joined.line_bytes(),
+            None => self.scratch,
+        }
     }
 
     /// Rows between the top of the map that the kernels are shown, and the first row of a window of it.
@@ -213,13 +241,15 @@ struct Image<'a> {
     taken: u16,
     /// Rows, of the image or of padding, that lie in the arena.
     held: usize,
-    /// The output row that is next.
+    /// The output row of the stem that is next.
     next: usize,
+    /// How far the block has come, where it is joined with the stem.
+    flow: Flow,
 }
 
 impl<'a> Image<'a> {
     fn new(net: &'a Net<'a>, stem: Stem, arena: &'a mut [u32]) -> Self {
-        let mut image = Self { net, stem, arena, taken: 0, held: 0, next: 0 };
+        let mut image = Self { net, stem, arena, taken: 0, held: 0, next: 0, flow: Flow::default() };
         (0..stem.conv.kernel / 2).for_each(|_| image.hold(None));
         image
     }
@@ -243,7 +273,8 @@ impl<'a> Image<'a> {
             self.hold(None);
             self.advance::<K>();
         }
-        Ok(self.net.run_from::<K>(1, stem.output, self.arena, |_, _, _| ()))
+        self.pad::<K>();
+        Ok(self.net.run_from::<K>(stem.layers(), stem.output, self.arena, |_, _, _| ()))
     }
 
     /// Keeps a row, `None` for one of padding.
@@ -276,32 +307,34 @@ impl<'a> Image<'a> {
         self.held = kernel - stride;
     }
 
+    /// Makes the next row of the stem's map, which the block takes if the two are joined.
     fn give<K: Kernels>(&mut self) {
         let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
-        let mut weights = self.net.weights();
-        let taps = weights.take(conv.channels.into(), conv.matrix_taps());
-        let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
-        let matrix = Matrix { fours: conv.order().fours(), ..matrix };
-        let table = weights.take_table(conv.activation);
-        let (maps, scratch) = split_mut(self.arena, scratch / 4);
-        let maps = bytes(maps);
         let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
         let above = Stem::above(&conv);
-        let shown = Conv { input: crate::Shape { height: (above + kernel) as u16, ..conv.input }, ..conv };
-        let window = Window { conv: &shown, padding: quant.input_zero };
-        let y = (above + kernel / 2) / stride.max(1);
-        let (map, channels) = (conv.output(), usize::from(conv.channels));
-        let (width, segment) = (usize::from(map.width), window_parts(&conv).0);
-        for x in (0..width).step_by(segment) {
-            let count = segment.min(width - x);
-            let input = part(maps, rows - above * row, (above + kernel) * row);
-            K::load_windows(&window, &Part { y, x, count, first: 0, all: count }, input, scratch);
-            let output = part_mut(maps, output + self.next * map.row() + x * channels, count * channels);
-            K::multiply(&matrix, count, output, scratch);
-            if let Some(table) = &table {
-                table.map(output);
-            }
+        let shown = Conv { input: Shape { height: (above + kernel) as u16, ..conv.input }, ..conv };
+        let of = (&shown, (above + kernel / 2) / stride.max(1));
+        let mut weights = self.net.weights();
+        let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
+        let (maps, input) = (bytes(maps), rows - above * row);
+        if let Some(joined) = &self.stem.joined {
+            let weighed = joined.weighed(weights);
+            weighed.row::<K>(of, maps, (input, scratch), own);
+            return self.flow.step::<K>(&weighed, maps, (Some(scratch), output), own);
+        }
+        let output = output + self.next * conv.output().row();
+        Dense::new(&conv, &quant, &mut weights).row::<K>(of, maps, (input, output), own);
+    }
+
+    /// Lets the block take the padding below the stem's map, and make what rows are left.
+    fn pad<K: Kernels>(&mut self) {
+        let Some(joined) = &self.stem.joined else { return };
+        let weighed = joined.weighed(self.net.weights());
+        let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
+        let maps = bytes(maps);
+        for _ in 0..joined.block.kernel / 2 {
+            self.flow.step::<K>(&weighed, maps, (None, self.stem.output), own);
         }
     }
 }
@@ -311,9 +344,20 @@ mod tests {
     use super::*;
     use crate::dsp::Dsp;
     use crate::scalar::Scalar;
+    #[cfg(ofa_vectors)]
+    use crate::simd::Simd;
     use crate::tests::{cases, nets};
     use proptest::prelude::*;
-    use std::vec;
+    use std::vec::Vec;
+    use std::{assert_eq, vec};
+
+    /// In an arena of exactly the planned size with anything in it.
+    fn row_by_row<K: Kernels>(net: &Net<'_>, stem: Stem, image: &[i8]) -> Vec<i8> {
+        let mut arena = vec![0xAAAA_AAAA; stem.arena / 4];
+        let mut rows = Image::new(net, stem, &mut arena);
+        image.chunks(net.input().row()).for_each(|row| assert_eq!(rows.push::<K>(row), Ok(())));
+        rows.finish::<K>().expect("the image is whole").to_vec()
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(cases(512)))]
@@ -325,12 +369,15 @@ mod tests {
             let mut arena = vec![0x5555_5555; net.arena_bytes() / 4];
             bytes(&mut arena)[..sample.image.len()].copy_from_slice(&sample.image);
             let scores = net.run(&mut arena).to_vec();
-            let mut arena = vec![0xAAAA_AAAA; stem.arena / 4];
-            let mut rows = Image::new(&net, stem, &mut arena);
-            for row in sample.image.chunks(net.input().row()) {
-                prop_assert!(rows.push::<Scalar>(row).is_ok());
+            // Whether or not it is smaller so.
+            let together = Joined::of(net.steps()).map(|joined| Stem::smallest(net.steps(), stem.conv, Some(joined)));
+            for stem in [stem, Stem::smallest(net.steps(), stem.conv, None)].into_iter().chain(together) {
+                prop_assert_eq!(&row_by_row::<Scalar>(&net, stem, &sample.image), &scores);
+                prop_assert_eq!(&row_by_row::<Dsp>(&net, stem, &sample.image), &scores);
+                #[cfg(ofa_vectors)]
+                prop_assert_eq!(&row_by_row::<Simd>(&net, stem, &sample.image), &scores);
             }
-            prop_assert_eq!(rows.finish::<Scalar>(), Ok(&scores[..]));
+            let mut arena = vec![0; stem.arena / 4];
             let mut rows = Image::new(&net, stem, &mut arena);
             for row in sample.image.chunks(net.input().row()) {
                 prop_assert!(rows.push::<Dsp>(row).is_ok());

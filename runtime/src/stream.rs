@@ -15,7 +15,7 @@ use crate::plan::line_words;
 use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
-use crate::weights::Weights;
+use crate::weights::{Table, Weights};
 use crate::whole;
 
 /// A matrix of taps with what follows its sums.
@@ -93,6 +93,48 @@ pub(crate) struct Fused<'a> {
     pub project: Matrix<'a>,
     /// How the expanded map lies in the scratch memory.
     pub held: Held,
+}
+
+/// A dense convolution with a window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dense<'a> {
+    pub matrix: Matrix<'a>,
+    pub table: Option<Table<'a>>,
+    /// Value of padding.
+    pub padding: i8,
+}
+
+impl<'a> Dense<'a> {
+    /// With the next of these weights.
+    pub fn new(conv: &Conv, quant: &Quant, weights: &mut Weights<'a>) -> Self {
+        let taps = weights.take(conv.channels.into(), conv.matrix_taps());
+        let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
+        let matrix = Matrix { fours: conv.order().fours(), ..matrix };
+        Self { matrix, table: weights.take_table(conv.activation), padding: quant.input_zero }
+    }
+
+    /// Makes row `y`, in parts, of a map that lies at `input`. The row goes to `output`.
+    pub fn row<K: Kernels>(
+        &self,
+        (conv, y): (&Conv, usize),
+        maps: &mut [i8],
+        (input, output): (usize, usize),
+        scratch: &mut [u32],
+    ) {
+        let window = Window { conv, padding: self.padding };
+        let (width, channels) = (usize::from(conv.output().width), usize::from(conv.channels));
+        let segment = window_parts(conv).0;
+        for x in (0..width).step_by(segment) {
+            let count = segment.min(width - x);
+            let of = Part { y, x, count, first: 0, all: count };
+            K::load_windows(&window, &of, part(maps, input, conv.input.len()), scratch);
+            let output = part_mut(maps, output + x * channels, count * channels);
+            K::multiply(&self.matrix, count, output, scratch);
+            if let Some(table) = &self.table {
+                table.map(output);
+            }
+        }
+    }
 }
 
 /// The kernels of one kind of core. `scratch` is what [`Layer::scratch_bytes`] counts, to be used as the kernels like;
@@ -174,10 +216,7 @@ fn conv<K: Kernels>(
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let taps = weights.take(conv.channels.into(), conv.matrix_taps());
-    let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
-    let matrix = Matrix { fours: conv.order().fours(), ..matrix };
-    let table = weights.take_table(conv.activation);
+    let Dense { matrix, table, padding } = Dense::new(conv, quant, &mut weights);
     let (input, output) = (conv.input, conv.output());
     let channels = usize::from(conv.channels);
     if conv.kernel == 1 && conv.stride == 1 {
@@ -195,7 +234,7 @@ fn conv<K: Kernels>(
         });
         return;
     }
-    let window = Window { conv, padding: quant.input_zero };
+    let window = Window { conv, padding };
     let (width, height) = (usize::from(output.width), usize::from(output.height));
     let (segment, rows) = window_parts(conv);
     in_order(height.div_ceil(rows), place.descending, |band| {
@@ -218,12 +257,38 @@ fn conv<K: Kernels>(
 fn block<K: Kernels>(
     block: &Block,
     quant: &Quant,
-    mut weights: Weights<'_>,
+    weights: Weights<'_>,
     place: &Place,
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let (input, output, activation) = (block.input, block.output(), block.activation);
+    let (input, output) = (block.input, block.output());
+    let general = general(block, quant, weights);
+    let Fused { filter, held, .. } = general.fused;
+    if block.is_general() {
+        return general::run::<K>(&general, block, place, maps, scratch);
+    }
+    let fused = &general.fused;
+    if held == Held::Whole {
+        return whole::run::<K>(fused, block, place, maps, scratch);
+    }
+    let window = (filter.kernel, filter.stride);
+    K::begin(fused, scratch);
+    windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
+        Event::Take { slot, row } => {
+            let row = row.map(|row| part(maps, place.input + row * input.row(), input.row()));
+            K::take(fused, slot, row, scratch);
+        }
+        Event::Give { row } => {
+            let output = part_mut(maps, place.output + row * output.row(), output.row());
+            K::give(fused, row, output, scratch);
+        }
+    });
+}
+
+/// A block with its weights.
+pub(crate) fn general<'a>(block: &Block, quant: &Quant, mut weights: Weights<'a>) -> General<'a> {
+    let activation = block.activation;
     let [expanded, filtered] = quant.hidden(activation);
     let (mut expand, mut tables) = (None, [None; 2]);
     if block.expands() {
@@ -235,9 +300,9 @@ fn block<K: Kernels>(
         weights: weights.take(usize::from(block.expanded), block.depthwise_taps()),
         kernel: usize::from(block.kernel),
         stride: usize::from(block.stride),
-        height: usize::from(input.height),
-        width: usize::from(input.width),
-        output_width: usize::from(output.width),
+        height: usize::from(block.input.height),
+        width: usize::from(block.input.width),
+        output_width: usize::from(block.output().width),
         padding: if expand.is_some() { expanded.map } else { quant.input_zero },
         zero: filtered.sums,
         floor: i8::MIN,
@@ -248,25 +313,7 @@ fn block<K: Kernels>(
         residual: block.residual.then(|| Residual::new(quant)),
         ..Matrix::new(weights, Activation::None, quant.output(Activation::None))
     };
-    let fused = Fused { expand, filter, project, held: block.held().0 };
-    if block.is_general() {
-        return general::run::<K>(&General { fused, tables, attention }, block, place, maps, scratch);
-    }
-    if fused.held == Held::Whole {
-        return whole::run::<K>(&fused, block, place, maps, scratch);
-    }
-    let window = (filter.kernel, filter.stride);
-    K::begin(&fused, scratch);
-    windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
-        Event::Take { slot, row } => {
-            let row = row.map(|row| part(maps, place.input + row * input.row(), input.row()));
-            K::take(&fused, slot, row, scratch);
-        }
-        Event::Give { row } => {
-            let output = part_mut(maps, place.output + row * output.row(), output.row());
-            K::give(&fused, row, output, scratch);
-        }
-    });
+    General { fused: Fused { expand, filter, project, held: block.held().0 }, tables, attention }
 }
 
 fn attention<'a>(block: &Block, quant: &Quant, weights: &mut Weights<'a>) -> Attention<'a> {

@@ -12,11 +12,12 @@ use std::{assert_eq, vec};
 use proptest::prelude::*;
 
 use crate::dsp::Dsp;
+use crate::join::Joined;
 use crate::layer::{Activation, Depthwise, Layer, Pool, Shape};
 use crate::memory;
 use crate::model::{Moment, Net};
 use crate::order::pack;
-use crate::plan::{Place, Step};
+use crate::plan::{self, Place, Regions, Step, arena_bytes, regions};
 use crate::quant::{Channel, Quant};
 use crate::reference::execute;
 use crate::scalar::Scalar;
@@ -25,7 +26,7 @@ use crate::simd::Simd;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
 pub(crate) use generate::nets;
-use generate::{AnyNet, chains, layers, problem};
+use generate::{AnyNet, chains, layers, net_problems, openings, problem};
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]
@@ -162,9 +163,18 @@ proptest! {
         let mut seen = vec![];
         let observed = net.run_with(&mut arena, |moment, i, layer| seen.push((moment, i, *layer))).to_vec();
         prop_assert_eq!(observed, scores);
-        let layers = net.steps().iter().map(|step| step.layer).enumerate();
-        let expected = layers.flat_map(|(i, layer)| [(Moment::Before, i, layer), (Moment::After, i, layer)]);
-        prop_assert_eq!(seen, expected.collect::<Vec<_>>());
+        let turns = seen.chunks(2).map(|turn| match turn {
+            &[(Moment::Before, i, layer), (Moment::After, j, _)] if i == j && net.steps()[i].layer == layer => Ok(i),
+            other => Err(other),
+        });
+        let turns = turns.collect::<Result<Vec<_>, _>>();
+        let mut expected = vec![];
+        if let (Some(joined), _) = plan::joined(net.steps()) {
+            expected.extend([0, 1].repeat(joined.conv.output().height.into()));
+            expected.extend(vec![1; usize::from(joined.block.kernel / 2)]);
+        }
+        expected.extend(if expected.is_empty() { 0 } else { 2 }..net.steps().len());
+        prop_assert_eq!(turns, Ok(expected));
     }
 }
 
@@ -175,6 +185,63 @@ proptest! {
     fn whole_nets_are_their_layers(problems in chains().prop_flat_map(|net| net.into_iter().map(problem).collect::<Vec<_>>())) {
         check_net(&problems);
     }
+
+    #[test]
+    fn nets_that_may_begin_with_two_layers_as_one_are_their_layers(problems in net_problems()) {
+        check_net(&problems);
+    }
+
+    #[test]
+    fn a_step_never_works_beyond_the_arena(problems in net_problems()) {
+        let steps: Vec<Step> = problems.iter().map(|problem| problem.step).collect();
+        let regions = regions(&steps).map(|Regions { input, output, scratch }| {
+            assert!(input.end <= scratch.start && output.end <= scratch.start);
+            scratch.end
+        });
+        prop_assert_eq!(regions.max(), Some(arena_bytes(&steps)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(1024)))]
+
+    #[test]
+    fn two_layers_as_one_are_one_after_the_other(
+        (stem, block) in openings()
+            .prop_filter("the output follows the image", |layers| joined(*layers).over_image().is_some())
+            .prop_flat_map(|[stem, block]| (problem(stem), problem(block))),
+    ) {
+        let expected = Problem { input: stem.output(), ..block.clone() }.output();
+        for poison in [0, -86] {
+            compare("scalar", true, &as_one::<Scalar>(&stem, &block, poison), &expected);
+            compare("dsp", true, &as_one::<Dsp>(&stem, &block, poison), &expected);
+            #[cfg(ofa_vectors)]
+            compare("simd", true, &as_one::<Simd>(&stem, &block, poison), &expected);
+        }
+    }
+}
+
+fn joined(layers: [Layer; 2]) -> Joined {
+    let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
+    Joined::of(&layers.map(|layer| Step { layer, quant })).expect("the block takes rows")
+}
+
+/// In an arena of exactly the planned size, whose rest is `poison`. Panics if a byte changed that belongs to neither
+/// image, output nor scratch.
+fn as_one<K: Kernels>(stem: &Problem, block: &Problem, poison: i8) -> Vec<i8> {
+    let joined = Joined::of(&[stem.step, block.step]).expect("the block takes rows");
+    let scratch = joined.over_image().expect("the output follows the image");
+    let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); (scratch + joined.scratch_bytes()) / 4];
+    let (image, output) = (stem.input.len(), block.step.layer.output().len());
+    memory::bytes(&mut arena)[..image].copy_from_slice(&stem.input);
+    let channels = [&stem.channels[..], &block.channels].concat();
+    let taps = [stem.packed(), block.packed()].concat();
+    joined.run::<K>(Weights { channels: &channels, taps: &taps }, &mut arena, |_, _, _| ());
+    let after = memory::bytes(&mut arena);
+    for (i, &value) in after[..scratch].iter().enumerate().skip(image.max(output)) {
+        assert!(value == poison, "{joined:?} wrote byte {i}, which is not its own");
+    }
+    after[..output].to_vec()
 }
 
 /// `OFA_CASES`, or the usual number.

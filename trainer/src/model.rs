@@ -179,9 +179,17 @@ pub fn flash_bytes(layers: &[Layer]) -> usize {
 
 /// Bytes of SRAM that a net of these layers runs in, as the planner places them.
 pub fn arena_bytes(layers: &[Layer]) -> usize {
+    runtime::arena_bytes(&steps(layers))
+}
+
+/// The same where the image comes row by row; `None` of nets that cannot take it so.
+pub fn rows_arena_bytes(layers: &[Layer]) -> Option<usize> {
+    Some(runtime::rows_arena_bytes(&steps(layers))).filter(|&bytes| bytes > 0)
+}
+
+fn steps(layers: &[Layer]) -> Vec<Step> {
     let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
-    let steps: Vec<Step> = layers.iter().map(|&layer| Step { layer, quant }).collect();
-    runtime::arena_bytes(&steps)
+    layers.iter().map(|&layer| Step { layer, quant }).collect()
 }
 
 /// Bytes that would be alive at once if these layers ran one convolution after the other, each reading one whole map and

@@ -126,6 +126,9 @@ fn what_is_printed_is_as_the_schemas_say() {
     for space in ["fashion", "mcu", "mobilenetv3"] {
         assert_eq!(valid("space-show", &ofa(&format!("space show {space} --json")))["name"], space);
     }
+    let space = valid("space-show", &ofa("space show mcu --random 20 --json"));
+    let [lowest, median, highest] = ["lowest", "median", "highest"].map(|of| space["random"]["sram"][of].as_f64());
+    assert!(lowest < median && median < highest, "{space:#}");
     let boards = valid("board-list", &ofa("board list --json"));
     assert!(boards.as_array().unwrap().iter().any(|board| board["name"] == "mps2-an386"), "{boards}");
 }

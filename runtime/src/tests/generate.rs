@@ -6,6 +6,7 @@ use std::{assert_eq, vec};
 use proptest::prelude::*;
 
 use super::Problem;
+use crate::join::Joined;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool, Shape};
 use crate::model::Net;
 use crate::plan::Step;
@@ -157,6 +158,27 @@ pub(super) fn chains() -> impl Strategy<Value = Vec<Layer>> {
     })
 }
 
+/// A stem and a block that takes its rows as they are made. Often the map between the two is their largest.
+pub(super) fn openings() -> impl Strategy<Value = [Layer; 2]> {
+    let image = (1_u16..16, 1_u16..16, 1_u16..7).prop_map(|(height, width, depth)| Shape::new(height, width, depth));
+    let channels = prop_oneof![1_u16..9, 8_u16..25];
+    let stem = (image, channels, prop::sample::select(vec![3_u8, 3, 5, 7]), 1_u8..3, activations());
+    let expanded = prop_oneof![3 => Just(0_u16), 1 => 1_u16..14, 1 => Just(8), 1 => Just(12)];
+    let activation = prop::sample::select(vec![Activation::None, Activation::Relu6]);
+    let block = (expanded, kernels(), 1_u8..3, prop_oneof![1_u16..9, 1_u16..3], activation);
+    (stem, block).prop_filter_map("a block that takes rows", |(stem, block)| {
+        let (input, channels, kernel, stride, activation) = stem;
+        let conv = Conv { input, channels, kernel, stride, activation };
+        let (expanded, kernel, stride, channels, activation) = block;
+        let input = conv.output();
+        let expanded = if expanded == 0 { input.channels } else { expanded };
+        let block = Block { input, expanded, kernel, stride, squeeze: 0, channels, residual: false, activation };
+        let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
+        let layers = [Layer::Conv(conv), Layer::Block(block)];
+        Joined::of(&layers.map(|layer| Step { layer, quant })).map(|_| layers)
+    })
+}
+
 /// A whole net with any weights, and an image.
 #[derive(Clone, Debug)]
 pub(crate) struct AnyNet {
@@ -182,12 +204,17 @@ impl AnyNet {
     }
 }
 
-/// A dense convolution of any size, then up to three blocks, pooling and a classifier.
+/// A dense convolution of any size, or a stem and a block that may run as one; then up to three blocks, pooling and a
+/// classifier.
 pub(crate) fn nets() -> impl Strategy<Value = AnyNet> {
-    (convs(), prop::collection::vec((1_u16..14, kernels(), 1_u8..3, 1_u16..9, any::<bool>()), 0..4)).prop_flat_map(
-        |(stem, blocks)| {
-            let mut layers = vec![stem];
-            let mut input = stem.output();
+    net_problems().prop_map(|problems| AnyNet::new(&problems, problems[0].input.clone()))
+}
+
+pub(super) fn net_problems() -> impl Strategy<Value = Vec<Problem>> {
+    let first = prop_oneof![convs().prop_map(|stem| vec![stem]), openings().prop_map(Vec::from)];
+    (first, prop::collection::vec((1_u16..14, kernels(), 1_u8..3, 1_u16..9, any::<bool>()), 0..4)).prop_flat_map(
+        |(mut layers, blocks)| {
+            let mut input = layers[layers.len() - 1].output();
             for (expanded, kernel, stride, channels, residual) in blocks {
                 let residual = residual && stride == 1;
                 let channels = if residual { input.channels } else { channels };
@@ -199,10 +226,7 @@ pub(crate) fn nets() -> impl Strategy<Value = AnyNet> {
             layers.push(Layer::Pool(Pool { input }));
             let linear = Linear { inputs: input.channels, outputs: 5, activation: Activation::None };
             layers.push(Layer::Linear(linear));
-            let image = bytes(stem.input().len());
-            let image = image.prop_map(|image| image.into_iter().map(|byte| byte as i8).collect());
-            (layers.into_iter().map(problem).collect::<Vec<_>>(), image)
-                .prop_map(|(problems, image)| AnyNet::new(&problems, image))
+            layers.into_iter().map(problem).collect::<Vec<_>>()
         },
     )
 }

@@ -76,7 +76,7 @@ pub struct LayerReport {
     pub parameters: usize,
     /// Taps, channels and step.
     pub flash_bytes: usize,
-    /// Input, scratch and output.
+    /// Input, scratch and output of the layer alone.
     pub arena_bytes: usize,
     /// On the board of the latency table.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -266,7 +266,9 @@ function drawnNet() {
   });
   drawing.append(svg("text", { x: (left + width) / 2, y: height + 2, "text-anchor": "middle" }, "layer"));
   const bytes = ({ start, end }) => whole(end - start);
-  section("sram", "SRAM over time", ["The arena as the planner lays it out, ", figure("arena_bytes", arena, whole(arena)), " bytes. Where output covers input, it is written over rows that are no longer needed."],
+  const joined = regions.length > 1 && JSON.stringify(regions[0]) === JSON.stringify(regions[1]);
+  section("sram", "SRAM over time", ["The arena as the planner lays it out, ", figure("arena_bytes", arena, whole(arena)), " bytes. Where output covers input, it is written over rows that are no longer needed.",
+    joined ? " The first two layers run as one: their picture is the same, and the map between them is never whole." : ""],
     el("p", {}, key("first", "input"), key("third", "output"), key("second", "memory to work in")), el("div", { class: "scroll" }, drawing),
     el("details", {}, el("summary", {}, "As a table"), table("Bytes of each layer", ["layer", "input", "output", "to work in"],
       layers.map((layer, i) => [layer.layer, bytes(regions[i].input), bytes(regions[i].output), bytes(regions[i].scratch)]), [1, 2, 3])));

@@ -4,11 +4,14 @@ mod suggest;
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use runtime::Layer;
-use serde_json::json;
-use trainer::model::{arena_bytes, unfused_bytes};
+use serde::Serialize;
+use serde_json::{Value, json};
+use trainer::model::{arena_bytes, rows_arena_bytes, unfused_bytes};
 use trainer::space::{Arch, Space};
 
 /// Look at a search space, or find one for a board.
@@ -24,6 +27,12 @@ enum Show {
     Show {
         /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes, mcu@0.5 of half the width) or a TOML file.
         space: String,
+        /// Also what so many nets drawn evenly need of SRAM, as shares of layer by layer.
+        #[arg(long, value_name = "N")]
+        random: Option<usize>,
+        /// Of the draw of random nets.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -35,16 +44,38 @@ struct Cost {
     macs: u64,
     parameters: usize,
     sram_bytes: usize,
+    rows_sram_bytes: Option<usize>,
     unfused_sram_bytes: usize,
+}
+
+/// What random nets need.
+#[derive(Serialize)]
+struct Random {
+    nets: usize,
+    seed: u64,
+    sram: Shares,
+    rows_sram: Option<Shares>,
+}
+
+/// Of SRAM, relative to layer by layer.
+#[derive(Serialize)]
+struct Shares {
+    lowest: f64,
+    median: f64,
+    highest: f64,
+    /// Share of the nets that need at most a half.
+    at_most_half: f64,
 }
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let text = match self.command {
             Show::Suggest(cmd) => cmd.text()?,
-            Show::Show { space, json } => {
+            Show::Show { space, random, seed, json } => {
                 let space = Space::load(&space)?;
-                if json { as_json(&space) } else { as_text(&space) }
+                ensure!(random != Some(0), "--random 0 draws nothing");
+                let random = random.map(|nets| Random::new(&space, nets, seed));
+                if json { as_json(&space, random)? } else { as_text(&space, random) }
             }
         };
         Ok(writeln!(std::io::stdout(), "{text}")?)
@@ -57,22 +88,53 @@ fn cost(space: &Space, arch: &Arch) -> Cost {
         macs: layers.iter().map(Layer::macs).sum(),
         parameters: layers.iter().map(Layer::parameters).sum(),
         sram_bytes: arena_bytes(&layers),
+        rows_sram_bytes: rows_arena_bytes(&layers),
         unfused_sram_bytes: unfused_bytes(&layers),
     }
 }
 
-fn as_json(space: &Space) -> String {
+impl Random {
+    fn new(space: &Space, nets: usize, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let costs: Vec<_> = (0..nets).map(|_| cost(space, &space.sample(&mut rng))).collect();
+        let share = |cost: &Cost, bytes: usize| bytes as f64 / cost.unfused_sram_bytes as f64;
+        let rows = costs.iter().map(|cost| Some(share(cost, cost.rows_sram_bytes?))).collect::<Option<_>>();
+        let sram = Shares::new(costs.iter().map(|cost| share(cost, cost.sram_bytes)).collect());
+        Self { nets, seed, sram, rows_sram: rows.map(Shares::new) }
+    }
+}
+
+impl Shares {
+    /// Of at least one net.
+    fn new(mut shares: Vec<f64>) -> Self {
+        shares.sort_by(f64::total_cmp);
+        let (count, half) = (shares.len(), shares.partition_point(|&share| share <= 0.5));
+        let at_most_half = half as f64 / count as f64;
+        Self { lowest: shares[0], median: shares[count / 2], highest: shares[count - 1], at_most_half }
+    }
+
+    fn text(&self) -> String {
+        let Self { lowest, median, highest, at_most_half } = self;
+        format!(
+            "{lowest:.2} to {highest:.2} of layer by layer, {median:.2} in the middle, at most a half for {:.0} %",
+            100.0 * at_most_half
+        )
+    }
+}
+
+fn as_json(space: &Space, random: Option<Random>) -> Result<String> {
     let cost = |arch: &Arch| {
-        let Cost { macs, parameters, sram_bytes, unfused_sram_bytes } = cost(space, arch);
+        let Cost { macs, parameters, sram_bytes, rows_sram_bytes, unfused_sram_bytes } = cost(space, arch);
         json!({
             "arch": arch,
             "macs": macs,
             "parameters": parameters,
             "sram_bytes": sram_bytes,
+            "rows_sram_bytes": rows_sram_bytes,
             "unfused_sram_bytes": unfused_sram_bytes,
         })
     };
-    let value = json!({
+    let mut value = json!({
         "name": space.name,
         "hash": space.hash(),
         "subnets": space.subnets().map(|count| count.to_string()),
@@ -81,10 +143,13 @@ fn as_json(space: &Space) -> String {
         "largest": cost(&space.largest()),
         "space": space,
     });
-    format!("{value:#}")
+    if let (Value::Object(fields), Some(random)) = (&mut value, random) {
+        fields.insert("random".into(), serde_json::to_value(random)?);
+    }
+    Ok(format!("{value:#}"))
 }
 
-fn as_text(space: &Space) -> String {
+fn as_text(space: &Space, random: Option<Random>) -> String {
     let mut lines = vec![
         format!("space {} ({})", space.name, space.hash()),
         format!(
@@ -120,12 +185,17 @@ fn as_text(space: &Space) -> String {
     };
     lines.push(format!("  subnets   {subnets}, of {} distinct layers", space.distinct_layers().len()));
     for (name, arch) in [("smallest", space.smallest()), ("largest", space.largest())] {
-        let Cost { macs, parameters, sram_bytes, unfused_sram_bytes } = cost(space, &arch);
+        let Cost { macs, parameters, sram_bytes, rows_sram_bytes, unfused_sram_bytes } = cost(space, &arch);
+        let rows = rows_sram_bytes.map_or(String::new(), |bytes| format!("; {bytes} with images row by row"));
         lines.push(format!(
             "  {name:9} {:.2} MMAC, {parameters} parameters, {sram_bytes} bytes of peak SRAM \
-             ({unfused_sram_bytes} layer by layer)",
+             ({unfused_sram_bytes} layer by layer{rows})",
             macs as f64 / 1e6
         ));
+    }
+    if let Some(Random { nets, sram, rows_sram, .. }) = random {
+        lines.push(format!("  random    {nets} nets: peak SRAM {}", sram.text()));
+        lines.extend(rows_sram.map(|shares| format!("  row by row      {}", shares.text())));
     }
     lines.join("\n")
 }
