@@ -1,11 +1,13 @@
 //! Ways to a board: whatever carries bytes there and back.
 
+pub mod rtt;
 mod serial;
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -37,9 +39,12 @@ pub struct Streams {
     pub output: Box<dyn Write + Send>,
     /// The program that is between, or is the board.
     pub child: Option<Child>,
+    /// Where there is no program: what ended the link, once it has.
+    pub said: Option<Receiver<String>>,
 }
 
-/// The port of an address: `exec:COMMAND`, `tcp:HOST:PORT` or `serial:PATH:BAUD`.
+/// The port of an address: `exec:COMMAND`, `tcp:HOST:PORT` or `serial:PATH:BAUD`. For `rtt:` a board must be known:
+/// [`rtt::Rtt`].
 ///
 /// # Errors
 /// Says which there are.
@@ -61,11 +66,12 @@ pub fn parse(address: &str) -> Result<Box<dyn Port>> {
             let baud = baud.with_context(|| format!("{address}: the rate is none of {}", serial::rates()))?;
             Ok(Box::new(Serial { path: path.into(), baud }))
         }
+        "rtt" => bail!("{address} is for boards whose board.toml names their chip: kind = \"rtt\", chip = …"),
         _ => bail!("{address} is no link; {FORMS}"),
     }
 }
 
-const FORMS: &str = "give exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD";
+const FORMS: &str = "give exec:COMMAND, tcp:HOST:PORT, serial:PATH:BAUD or rtt:SERIAL";
 
 /// A program that speaks over its stdin and stdout.
 #[derive(Clone, Debug)]
@@ -120,7 +126,7 @@ impl Port for Exec {
 
 fn spawn(command: Command) -> std::io::Result<Streams> {
     let (child, stdin, stdout) = Child::spawn(command)?;
-    Ok(Streams { input: Box::new(stdout), output: Box::new(stdin), child: Some(child) })
+    Ok(Streams { input: Box::new(stdout), output: Box::new(stdin), child: Some(child), said: None })
 }
 
 /// A board behind a socket, such as an emulator's or a terminal server's.
@@ -142,7 +148,7 @@ impl Port for Tcp {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
                         let output = Box::new(Socket(stream.try_clone()?));
-                        return Ok(Streams { input: Box::new(stream), output, child: None });
+                        return Ok(Streams { input: Box::new(stream), output, child: None, said: None });
                     }
                     Err(error) => failure = error,
                 }
@@ -194,7 +200,7 @@ impl Port for Serial {
             }
             _ => anyhow!("cannot open {self}: {error}"),
         })?;
-        Ok(Streams { input: Box::new(input), output: Box::new(output), child: None })
+        Ok(Streams { input: Box::new(input), output: Box::new(output), child: None, said: None })
     }
 }
 
@@ -217,13 +223,14 @@ mod tests {
             let error = parse(address).err().unwrap().to_string();
             assert!(error.contains(part), "{address}: {error}");
         };
-        check("usb", "give exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD");
+        check("usb", "give exec:COMMAND, tcp:HOST:PORT, serial:PATH:BAUD or rtt:SERIAL");
         check("usb:3", "is no link");
         check("exec: ", "names no command");
         check("tcp:host", "names no host and port");
         check("tcp:host:99999", "names no host and port");
         check("serial:/dev/ttyUSB0", "no rate");
         check("serial:/dev/ttyUSB0:77", "none of 9600");
+        check("rtt:123", "boards whose board.toml names their chip");
     }
 
     #[test]
