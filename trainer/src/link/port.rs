@@ -6,6 +6,7 @@ mod serial;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -62,8 +63,9 @@ pub fn parse(address: &str) -> Result<Box<dyn Port>> {
         }
         "serial" => {
             let (path, baud) = rest.rsplit_once(':').with_context(|| format!("{address} names no rate; {FORMS}"))?;
-            let baud = baud.parse().ok().filter(|&baud| serial::is_rate(baud));
-            let baud = baud.with_context(|| format!("{address}: the rate is none of {}", serial::rates()))?;
+            let baud = baud.parse().ok().filter(|&baud| baud > 0);
+            let baud =
+                baud.with_context(|| format!("{address}: the rate is no number of bits a second, such as 115200"))?;
             Ok(Box::new(Serial { path: path.into(), baud }))
         }
         "rtt" => bail!("{address} is for boards whose board.toml names their chip: kind = \"rtt\", chip = …"),
@@ -194,6 +196,9 @@ impl fmt::Display for Serial {
 impl Port for Serial {
     fn open(&self) -> Result<Streams> {
         let (input, output) = serial::open(&self.path, self.baud).map_err(|error| match error.kind() {
+            ErrorKind::NotFound if Path::new(&self.path).exists() => {
+                anyhow!("{} is in use by another program; end that: fuser {}", self.path, self.path)
+            }
             ErrorKind::NotFound => anyhow!("there is no {}; is the board plugged in? see: ls /dev/tty*", self.path),
             ErrorKind::PermissionDenied => {
                 anyhow!("{} may not be opened by this user; add them to its group: ls -l {}", self.path, self.path)
@@ -229,7 +234,8 @@ mod tests {
         check("tcp:host", "names no host and port");
         check("tcp:host:99999", "names no host and port");
         check("serial:/dev/ttyUSB0", "no rate");
-        check("serial:/dev/ttyUSB0:77", "none of 9600");
+        check("serial:/dev/ttyUSB0:fast", "is no number of bits a second");
+        check("serial:/dev/ttyUSB0:0", "is no number of bits a second");
         check("rtt:123", "boards whose board.toml names their chip");
     }
 
@@ -242,6 +248,15 @@ mod tests {
         check("tcp:127.0.0.1:1", "is the board on, and its port right?");
         check("serial:/dev/no-such-line:115200", "is the board plugged in?");
         check("serial:/dev/null:115200", "cannot open serial:/dev/null:115200");
+    }
+
+    #[test]
+    fn a_line_that_another_has_says_so() {
+        let (_there, line) = serialport::TTYPort::pair().unwrap();
+        let port = parse(&format!("serial:{}:115200", serialport::SerialPort::name(&line).unwrap())).unwrap();
+        let _first = port.open().unwrap();
+        let error = port.open().err().unwrap().to_string();
+        assert!(error.contains("is in use by another program"), "{error}");
     }
 
     #[test]
