@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
@@ -12,18 +13,22 @@ use latency_probe::Facts;
 use crate::board::{self, Board};
 use crate::child::Child;
 use crate::firmware::Firmware;
+use crate::link::rtt::{self, Rtt};
 use crate::link::{Link, Port, Program, Streams, parse_port};
 
 /// How long an emulated board may take for one answer: it shares its host with others.
 const EMULATED_WITHIN: Duration = Duration::from_secs(120);
 /// How long this machine may take for one.
 const HOST_WITHIN: Duration = Duration::from_secs(60);
+/// What QEMU says of a board that sleeps until it is asked, as it should.
+const ASLEEP: &str = "icount sleep disabled and no active timers";
 
 /// A board that has said who it is.
 pub struct Device {
     /// To ask it.
     pub link: Link,
     child: Option<Child>,
+    said: Option<Receiver<String>>,
 }
 
 impl Device {
@@ -32,8 +37,8 @@ impl Device {
     /// # Errors
     /// One line that says what to do, with what the program between said last.
     pub fn connect(port: &dyn Port, board: &str) -> Result<Self> {
-        let Streams { input, output, child } = port.open()?;
-        let mut device = Self { link: Link::new(input, output, port.patience()), child };
+        let Streams { input, output, child, said } = port.open()?;
+        let mut device = Self { link: Link::new(input, output, port.patience()), child, said };
         match device.link.hello().map_err(Into::into).and_then(|(facts, _)| check(board, &facts)) {
             Ok(()) => Ok(device),
             Err(error) => Err(device.bury(error)),
@@ -43,7 +48,10 @@ impl Device {
     /// Ends it; the error with what the board said last.
     pub fn bury(self, error: anyhow::Error) -> anyhow::Error {
         drop(self.link);
-        let words = self.child.map_or(Vec::new(), Child::last_words);
+        let mut words = self.child.map_or(Vec::new(), Child::last_words);
+        words.retain(|line| !line.ends_with(ASLEEP));
+        // Said before the link ended, if anything is.
+        words.extend(self.said.and_then(|said| said.try_recv().ok()));
         match &words[words.len().saturating_sub(3)..] {
             [] => error,
             last => error.context(last.join(" ")),
@@ -57,7 +65,9 @@ impl Device {
 /// # Errors
 /// If the address is none, or the board cannot be reached without a firmware.
 pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -> Result<Box<dyn Port>> {
-    if let Some(address) = address {
+    if let Some(address) = address
+        && rtt_probe(board, Some(address)).is_none()
+    {
         return parse_port(address);
     }
     match &board.link {
@@ -70,7 +80,12 @@ pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -
                 patience: EMULATED_WITHIN,
             }))
         }
-        board::Link::Rtt { chip } => Err(no_debug_probe(board, chip)),
+        board::Link::Rtt { chip } => Ok(Box::new(Rtt {
+            board: board.name.clone(),
+            chip: chip.clone(),
+            probe: rtt_probe(board, address).flatten().map(Into::into),
+            firmware: firmware.context("a debug probe programs a firmware")?.elf.clone(),
+        })),
         board::Link::Host => {
             let program = std::env::current_exe().context("this program does not find itself")?;
             Ok(Box::new(Program {
@@ -82,12 +97,20 @@ pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -
     }
 }
 
-fn no_debug_probe(board: &Board, chip: &str) -> anyhow::Error {
-    anyhow!(
-        "{} is no emulated board: it needs a debug probe at its {chip}, and this ofa cannot use one; name another way \
-         to it with --link",
-        board.name
-    )
+/// `Some` if the board is reached through a debug probe, and in it which one, where that is said.
+pub fn rtt_probe<'a>(board: &Board, address: Option<&'a str>) -> Option<Option<&'a str>> {
+    match (&board.link, address) {
+        (board::Link::Rtt { .. }, None) => Some(None),
+        (board::Link::Rtt { .. }, Some(address)) => {
+            address.strip_prefix(rtt::PREFIX).map(|probe| Some(probe).filter(|probe| !probe.is_empty()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether this host programs the board with the firmware that it builds; others have theirs already.
+pub fn is_programmed(board: &Board, address: Option<&str>) -> bool {
+    board.is_emulated() && address.is_none() || rtt_probe(board, address).is_some()
 }
 
 /// Starts a board with that firmware, and ends it when the work is done.
@@ -119,6 +142,7 @@ pub fn share_out<T: Sync, R: Send>(
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<R>> {
     let boards = match boards {
+        _ if !board.is_emulated() => 1,
         0 => thread::available_parallelism().map_or(1, usize::from),
         boards => boards,
     };
@@ -151,9 +175,12 @@ pub fn share_out<T: Sync, R: Send>(
 /// If the emulator is not installed.
 pub fn describe_link(board: &Board, address: Option<&str>) -> Result<String> {
     match (&board.link, address) {
-        (_, Some(address)) => Ok(address.into()),
+        (board::Link::Rtt { .. }, None) => rtt::describe(&board.name, None),
+        (_, Some(address)) => match rtt_probe(board, Some(address)) {
+            Some(probe) => rtt::describe(&board.name, probe),
+            None => Ok(address.into()),
+        },
         (board::Link::Port { address }, None) => Ok(address.clone()),
-        (board::Link::Rtt { chip }, None) => Err(no_debug_probe(board, chip)),
         (board::Link::Host, None) => Ok("a child process".into()),
         (board::Link::Qemu { program, package, arguments }, None) => {
             let output = Command::new(program).arg("--version").output().map_err(|error| match error.kind() {
@@ -176,4 +203,19 @@ fn check(board: &str, facts: &Facts<'_>) -> Result<()> {
     let (there, here) = (facts.version, latency_probe::VERSION);
     ensure!(there == here, "the firmware of {board} is of version {there}, this ofa is {here}; flash it again");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_said_last_stands_before_the_error_unless_it_only_slept() {
+        let check = |said: &str, error: &str| {
+            let port = parse_port(&format!("exec:echo '{said}' >&2")).unwrap();
+            assert_eq!(format!("{:#}", Device::connect(&*port, "b").err().unwrap()), error);
+        };
+        check("no such machine", "no such machine: the board has closed the link");
+        check(&format!("qemu-system-arm: warning: {ASLEEP}"), "the board has closed the link");
+    }
 }

@@ -2,12 +2,14 @@
 //! the layer's output, which the host computes too.
 
 pub mod collect;
+mod condition;
 pub mod drive;
 mod pool;
 pub mod selftest;
 pub mod validate;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -16,8 +18,8 @@ use runtime::Layer;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::board::{self, Board};
-use crate::device::{Device, describe_link, port};
+use crate::board::Board;
+use crate::device::{Device, describe_link, is_programmed, port};
 use crate::files::{self, Header};
 use crate::firmware::{self, Binary, Firmware};
 use crate::link::Port;
@@ -27,6 +29,8 @@ use crate::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
 use collect::{Collection, Identity, Plan};
 use drive::drive;
 use pool::HostPool;
+
+pub use condition::change as change_of_condition;
 
 /// How to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +60,8 @@ pub struct Bench<'a> {
     pub probe: Option<Firmware>,
     /// The way there.
     pub port: Box<dyn Port>,
+    /// What it first said of its core.
+    first_core: OnceLock<String>,
 }
 
 /// What a probe says of itself.
@@ -67,23 +73,23 @@ struct Said {
 }
 
 impl<'a> Bench<'a> {
-    /// Builds the probe of an emulated board; on others it must be already.
+    /// Builds the probe of a board that this host programs; on others it must be already.
     ///
     /// # Errors
     /// If it cannot be built, or the address is none.
     pub fn new(board: &'a Board, address: Option<&'a str>) -> Result<Self> {
-        let emulated = matches!(board.link, board::Link::Qemu { .. }) && address.is_none();
-        let probe = emulated.then(|| firmware::build(board, Binary::Probe)).transpose()?;
+        let programmed = is_programmed(board, address);
+        let probe = programmed.then(|| firmware::build(board, Binary::Probe)).transpose()?;
         let port = port(board, probe.as_ref(), address)?;
-        Ok(Self { board, address, probe, port })
+        Ok(Self { board, address, probe, port, first_core: OnceLock::new() })
     }
 
     /// Boards that can measure at the same time: of emulated ones as many as are wanted, of others the one there is.
     fn copies(&self, wanted: usize) -> usize {
         match (&self.probe, wanted) {
-            (None, _) => 1,
-            (Some(_), 0) => thread::available_parallelism().map_or(1, usize::from),
-            (Some(_), wanted) => wanted,
+            (Some(_), 0) if self.board.is_emulated() => thread::available_parallelism().map_or(1, usize::from),
+            (Some(_), wanted) if self.board.is_emulated() => wanted,
+            _ => 1,
         }
     }
 
@@ -114,7 +120,8 @@ impl<'a> Bench<'a> {
         let mut device = self.device()?;
         let (facts, _) = device.link.hello()?;
         let probe = self.probe.as_ref().map_or(facts.firmware, |probe| &probe.sha256);
-        Ok(Said { core: facts.core.into(), sources: facts.firmware.into(), probe: probe.into() })
+        let first_core = self.first_core.get_or_init(|| facts.core.into());
+        Ok(Said { core: condition::core(first_core, facts.core), sources: facts.firmware.into(), probe: probe.into() })
     }
 }
 
@@ -287,7 +294,7 @@ pub fn measure_layers(
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Entry>> {
     let port = port(board, Some(probe), None)?;
-    let bench = Bench { board, address: None, probe: Some(probe.clone()), port };
+    let bench = Bench { board, address: None, probe: Some(probe.clone()), port, first_core: OnceLock::new() };
     let entries = collect(&bench, layers, settings, None, done)?.entries(&board.name)?;
     let entry = |layer: &Layer| {
         let found = entries.iter().find(|entry| entry.layer == *layer);

@@ -99,6 +99,7 @@ impl Port for Bad {
             input: Box::new(wire(from_device, self.rates, *seed)?),
             output: Box::new(sink(to_device, self.rates, *seed + 1)?),
             child: None,
+            said: None,
         })
     }
 

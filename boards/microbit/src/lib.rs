@@ -6,6 +6,7 @@ mod chip;
 
 use core::convert::Infallible;
 
+use cortex_m::asm::wfi;
 use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
 use halt as _;
@@ -13,8 +14,8 @@ use latency_probe::{Meter, Timer};
 
 use chip::{
     PORT_CLEAR, PORT_SET, PORT_TO_OUTPUT, TIMER_CAPTURE, TIMER_CAPTURED, TIMER_CLEAR, TIMER_PRESCALER, TIMER_START,
-    TIMER_WIDTH, UART_ENABLE, UART_RATE, UART_RECEIVE, UART_RECEIVE_PIN, UART_RECEIVED, UART_SENT, UART_START_RECEIVER,
-    UART_START_TRANSMITTER, UART_TRANSMIT, UART_TRANSMIT_PIN,
+    TIMER_STOP, TIMER_WIDTH, UART, UART_ENABLE, UART_INTERRUPTS, UART_RATE, UART_RECEIVE, UART_RECEIVE_PIN,
+    UART_RECEIVED, UART_SENT, UART_START_RECEIVER, UART_START_TRANSMITTER, UART_TRANSMIT, UART_TRANSMIT_PIN,
 };
 
 pub use cortex_m_rt::entry;
@@ -28,7 +29,7 @@ pub const TAPS: usize = 128 << 10;
 /// Channels in the probe's pool of weights.
 pub const CHANNELS: usize = 1024;
 
-/// The UART, polled.
+/// The UART. The core sleeps until it has received a byte.
 #[derive(Debug)]
 pub struct Uart(());
 
@@ -37,6 +38,7 @@ impl Uart {
     const PINS: [u32; 2] = [24, 25];
     const RATE_115200: u32 = 0x01D7_E000;
     const ENABLE: u32 = 4;
+    const INTERRUPT_RECEIVED: u32 = 1 << 2;
     const NOT_YET: u32 = 0;
     const GO: u32 = 1;
 
@@ -46,6 +48,8 @@ impl Uart {
         UART_RECEIVE_PIN.write(receive);
         UART_RATE.write(Self::RATE_115200);
         UART_ENABLE.write(Self::ENABLE);
+        UART_INTERRUPTS.write(Self::INTERRUPT_RECEIVED);
+        UART.wake();
         UART_START_RECEIVER.write(Self::GO);
         UART_START_TRANSMITTER.write(Self::GO);
         Self(())
@@ -59,7 +63,13 @@ impl ErrorType for Uart {
 impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
-        while UART_RECEIVED.read() == Self::NOT_YET {}
+        while UART_RECEIVED.read() == Self::NOT_YET {
+            // Forgotten before the second look, so that a byte that comes after it ends the sleep.
+            UART.forget();
+            if UART_RECEIVED.read() == Self::NOT_YET {
+                wfi();
+            }
+        }
         // Before the byte is taken, which makes the next one's event possible.
         UART_RECEIVED.write(Self::NOT_YET);
         *first = UART_RECEIVE.read() as u8;
@@ -83,7 +93,8 @@ impl Write for Uart {
 }
 
 /// TIMER0 at 16 MHz of the machine's time: 1.024 for each instruction of 64 ns. It starts anew with each
-/// measurement, because QEMU rounds whenever it is read.
+/// measurement, because QEMU rounds whenever it is read; and stops after it, because the time of a core that sleeps
+/// would jump to where the timer comes round.
 #[derive(Debug)]
 pub struct Counter(());
 
@@ -94,7 +105,6 @@ impl Counter {
     fn start() -> Self {
         TIMER_WIDTH.write(Self::BITS_32);
         TIMER_PRESCALER.write(0);
-        TIMER_START.write(Self::GO);
         Self(())
     }
 }
@@ -102,11 +112,13 @@ impl Counter {
 impl Timer for Counter {
     fn now(&self) -> u32 {
         TIMER_CLEAR.write(Self::GO);
+        TIMER_START.write(Self::GO);
         0
     }
 
     fn since(&self, _: u32) -> u32 {
         TIMER_CAPTURE.write(Self::GO);
+        TIMER_STOP.write(Self::GO);
         instructions(TIMER_CAPTURED.read())
     }
 }

@@ -3,7 +3,7 @@
 #![no_std]
 
 use latency_probe::Meter;
-use mps2::{Counter, Image, Led, Uart};
+use mps2::{Countdown, Image, Led, Uart};
 
 pub use mps2::{ARENA_BYTES, CHANNELS, TAPS, entry};
 
@@ -15,6 +15,6 @@ pub fn link() -> Uart {
 }
 
 /// What times a piece of work.
-pub fn meter() -> Meter<Counter, Led> {
+pub fn meter() -> Meter<Countdown, Led> {
     mps2::meter(&Image::CORTEX_M_SYSTEM)
 }

@@ -7,10 +7,13 @@ mod chip;
 use core::convert::Infallible;
 use core::hint::black_box;
 
+use cortex_m::asm::wfi;
 use embedded_hal::digital::{self, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
 use halt as _;
 use latency_probe::{Meter, Timer};
+
+use chip::Interrupt;
 
 pub use chip::Image;
 pub use cortex_m_rt::entry;
@@ -22,7 +25,7 @@ pub const TAPS: usize = 512 << 10;
 /// Channels in the probe's pool of weights.
 pub const CHANNELS: usize = 4096;
 
-/// The CMSDK UART 0, polled.
+/// The CMSDK UART 0. The core sleeps until it has received a byte.
 #[derive(Debug)]
 pub struct Uart(&'static Image);
 
@@ -30,12 +33,19 @@ impl Uart {
     const TRANSMITTER_FULL: u32 = 1;
     const RECEIVER_FULL: u32 = 1 << 1;
     const ENABLE_BOTH: u32 = 0b11;
+    const INTERRUPT_RECEIVED: u32 = 1 << 3;
+    const RECEIVED: u32 = 1 << 1;
 
     /// Turns it on, at the fastest that it can.
     pub fn start(image: &'static Image) -> Self {
         image.uart_divider.write(16);
-        image.uart_control.write(Self::ENABLE_BOTH);
+        image.uart_control.write(Self::ENABLE_BOTH | Self::INTERRUPT_RECEIVED);
+        image.uart_interrupts.iter().for_each(Interrupt::wake);
         Self(image)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.uart_state.read() & Self::RECEIVER_FULL == 0
     }
 }
 
@@ -46,7 +56,14 @@ impl ErrorType for Uart {
 impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
-        while self.0.uart_state.read() & Self::RECEIVER_FULL == 0 {}
+        while self.is_empty() {
+            // Forgotten before the second look, so that a byte that comes after it ends the sleep.
+            self.0.uart_interrupt.write(Self::RECEIVED);
+            self.0.uart_interrupts.iter().for_each(Interrupt::forget);
+            if self.is_empty() {
+                wfi();
+            }
+        }
         *first = self.0.uart_data.read() as u8;
         Ok(1)
     }
@@ -66,27 +83,40 @@ impl Write for Uart {
     }
 }
 
-/// The FPGA's free-running counter, which QEMU lets advance by more than one for each instruction.
+/// The CMSDK timer 0, which counts down, in QEMU by more than one for each instruction. It starts anew with each
+/// measurement, because the time of a core that has slept is no multiple of an instruction's any more; and stops after
+/// it, because the time of a core that sleeps would jump to where the timer comes round.
 #[derive(Debug)]
-pub struct Counter(&'static Image);
+pub struct Countdown(&'static Image);
 
-impl Counter {
-    /// After `n` instructions the counter shows as many counts rounded down, so it says exactly how many there were.
-    const fn instructions(&self, counter: u64) -> u64 {
-        (counter * self.0.instructions as u64).div_ceil(self.0.counts as u64)
+impl Countdown {
+    const FROM: u32 = u32::MAX;
+    const STOP: u32 = 0;
+    const GO: u32 = 1;
+
+    fn start(image: &'static Image) -> Self {
+        image.timer_reload.write(Self::FROM);
+        Self(image)
+    }
+
+    /// After `n` instructions it has counted as many counts rounded down, so they say exactly how many there were.
+    const fn instructions(&self, counts: u32) -> u32 {
+        (counts as u64 * self.0.instructions as u64).div_ceil(self.0.counts as u64) as u32
     }
 }
 
-impl Timer for Counter {
+impl Timer for Countdown {
     fn now(&self) -> u32 {
-        self.0.counter.read()
+        self.0.timer_value.write(Self::FROM);
+        self.0.timer_control.write(Self::GO);
+        self.0.timer_value.read()
     }
 
     fn since(&self, start: u32) -> u32 {
         // Together, so that nothing is computed of the start while the work is timed.
-        let (start, end) = black_box((start, self.0.counter.read()));
-        let round = if start <= end { 0 } else { 1 << 32 };
-        (self.instructions(round + u64::from(end)) - self.instructions(start.into())) as u32
+        let (start, end) = black_box((start, self.0.timer_value.read()));
+        self.0.timer_control.write(Self::STOP);
+        self.instructions(Self::FROM - end) - self.instructions(Self::FROM - start)
     }
 }
 
@@ -111,6 +141,6 @@ impl OutputPin for Led {
 }
 
 /// What times a piece of work there.
-pub fn meter(image: &'static Image) -> Meter<Counter, Led> {
-    Meter { timer: Counter(image), pin: Led(image) }
+pub fn meter(image: &'static Image) -> Meter<Countdown, Led> {
+    Meter { timer: Countdown::start(image), pin: Led(image) }
 }

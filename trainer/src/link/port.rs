@@ -1,11 +1,14 @@
 //! Ways to a board: whatever carries bytes there and back.
 
+pub mod rtt;
 mod serial;
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -37,9 +40,12 @@ pub struct Streams {
     pub output: Box<dyn Write + Send>,
     /// The program that is between, or is the board.
     pub child: Option<Child>,
+    /// Where there is no program: what ended the link, once it has.
+    pub said: Option<Receiver<String>>,
 }
 
-/// The port of an address: `exec:COMMAND`, `tcp:HOST:PORT` or `serial:PATH:BAUD`.
+/// The port of an address: `exec:COMMAND`, `tcp:HOST:PORT` or `serial:PATH:BAUD`. For `rtt:` a board must be known:
+/// [`rtt::Rtt`].
 ///
 /// # Errors
 /// Says which there are.
@@ -57,15 +63,17 @@ pub fn parse(address: &str) -> Result<Box<dyn Port>> {
         }
         "serial" => {
             let (path, baud) = rest.rsplit_once(':').with_context(|| format!("{address} names no rate; {FORMS}"))?;
-            let baud = baud.parse().ok().filter(|&baud| serial::is_rate(baud));
-            let baud = baud.with_context(|| format!("{address}: the rate is none of {}", serial::rates()))?;
+            let baud = baud.parse().ok().filter(|&baud| baud > 0);
+            let baud =
+                baud.with_context(|| format!("{address}: the rate is no number of bits a second, such as 115200"))?;
             Ok(Box::new(Serial { path: path.into(), baud }))
         }
+        "rtt" => bail!("{address} is for boards whose board.toml names their chip: kind = \"rtt\", chip = …"),
         _ => bail!("{address} is no link; {FORMS}"),
     }
 }
 
-const FORMS: &str = "give exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD";
+const FORMS: &str = "give exec:COMMAND, tcp:HOST:PORT, serial:PATH:BAUD or rtt:SERIAL";
 
 /// A program that speaks over its stdin and stdout.
 #[derive(Clone, Debug)]
@@ -120,7 +128,7 @@ impl Port for Exec {
 
 fn spawn(command: Command) -> std::io::Result<Streams> {
     let (child, stdin, stdout) = Child::spawn(command)?;
-    Ok(Streams { input: Box::new(stdout), output: Box::new(stdin), child: Some(child) })
+    Ok(Streams { input: Box::new(stdout), output: Box::new(stdin), child: Some(child), said: None })
 }
 
 /// A board behind a socket, such as an emulator's or a terminal server's.
@@ -142,7 +150,7 @@ impl Port for Tcp {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
                         let output = Box::new(Socket(stream.try_clone()?));
-                        return Ok(Streams { input: Box::new(stream), output, child: None });
+                        return Ok(Streams { input: Box::new(stream), output, child: None, said: None });
                     }
                     Err(error) => failure = error,
                 }
@@ -188,13 +196,16 @@ impl fmt::Display for Serial {
 impl Port for Serial {
     fn open(&self) -> Result<Streams> {
         let (input, output) = serial::open(&self.path, self.baud).map_err(|error| match error.kind() {
+            ErrorKind::NotFound if Path::new(&self.path).exists() => {
+                anyhow!("{} is in use by another program; end that: fuser {}", self.path, self.path)
+            }
             ErrorKind::NotFound => anyhow!("there is no {}; is the board plugged in? see: ls /dev/tty*", self.path),
             ErrorKind::PermissionDenied => {
                 anyhow!("{} may not be opened by this user; add them to its group: ls -l {}", self.path, self.path)
             }
             _ => anyhow!("cannot open {self}: {error}"),
         })?;
-        Ok(Streams { input: Box::new(input), output: Box::new(output), child: None })
+        Ok(Streams { input: Box::new(input), output: Box::new(output), child: None, said: None })
     }
 }
 
@@ -217,13 +228,15 @@ mod tests {
             let error = parse(address).err().unwrap().to_string();
             assert!(error.contains(part), "{address}: {error}");
         };
-        check("usb", "give exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD");
+        check("usb", "give exec:COMMAND, tcp:HOST:PORT, serial:PATH:BAUD or rtt:SERIAL");
         check("usb:3", "is no link");
         check("exec: ", "names no command");
         check("tcp:host", "names no host and port");
         check("tcp:host:99999", "names no host and port");
         check("serial:/dev/ttyUSB0", "no rate");
-        check("serial:/dev/ttyUSB0:77", "none of 9600");
+        check("serial:/dev/ttyUSB0:fast", "is no number of bits a second");
+        check("serial:/dev/ttyUSB0:0", "is no number of bits a second");
+        check("rtt:123", "boards whose board.toml names their chip");
     }
 
     #[test]
@@ -235,6 +248,15 @@ mod tests {
         check("tcp:127.0.0.1:1", "is the board on, and its port right?");
         check("serial:/dev/no-such-line:115200", "is the board plugged in?");
         check("serial:/dev/null:115200", "cannot open serial:/dev/null:115200");
+    }
+
+    #[test]
+    fn a_line_that_another_has_says_so() {
+        let (_there, line) = serialport::TTYPort::pair().unwrap();
+        let port = parse(&format!("serial:{}:115200", serialport::SerialPort::name(&line).unwrap())).unwrap();
+        let _first = port.open().unwrap();
+        let error = port.open().err().unwrap().to_string();
+        assert!(error.contains("is in use by another program"), "{error}");
     }
 
     #[test]

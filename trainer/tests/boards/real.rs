@@ -82,9 +82,20 @@ fn a_real_board_without_a_probe_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table.json");
     let table = table.to_str().unwrap();
-    let line = "nrf52840-dk is no emulated board: it needs a debug probe";
-    fails(&["measure", "--board", "nrf52840-dk", "--out", table], &[line]);
+    // One that is not attached, whatever is.
+    let line = match cfg!(feature = "probe-rs") {
+        true => "no debug probe no-such-serial is attached",
+        false => "nrf52840-dk is reached through a debug probe, which this ofa was built without",
+    };
+    let [measure, link] = [["measure", "--board", "nrf52840-dk"], ["--link", "rtt:no-such-serial", "--out"]];
+    fails(&[&measure[..], &link, &[table]].concat(), &[line]);
     assert!(!Path::new(table).exists());
+    let lab = folder.path().join("lab.toml");
+    let text = "[[boards]]\nname = \"one\"\nboard = \"nrf52840-dk\"\nlink = \"rtt:no-such-serial\"\n";
+    fs::write(&lab, format!("out = {:?}\n{text}", folder.path())).unwrap();
+    fails(&["lab", "run", "--lab", lab.to_str().unwrap()], &[line]);
+    // An emulated board has no such link.
+    fails(&["measure", "--board", BOARD, "--link", "rtt:1", "--out", table], &["kind = \"rtt\""]);
 }
 
 #[test]

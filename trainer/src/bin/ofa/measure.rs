@@ -14,7 +14,7 @@ use trainer::estimate::{self, HeldOut, Prior};
 use trainer::files;
 use trainer::measure::selftest::selftest;
 use trainer::measure::validate::{Validation, draw, validate};
-use trainer::measure::{Bench, Settings, measure_into, measure_missing};
+use trainer::measure::{Bench, Settings, change_of_condition, measure_into, measure_missing};
 use trainer::space::Space;
 use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome};
 
@@ -36,7 +36,8 @@ pub struct Cmd {
     /// A folder of boards/, or host: this machine.
     #[arg(long)]
     board: String,
-    /// The way to the board: exec:COMMAND, tcp:HOST:PORT or serial:PATH:BAUD [default: what its board.toml names].
+    /// The way to the board: exec:COMMAND, tcp:HOST:PORT, serial:PATH:BAUD or, to choose between debug probes,
+    /// rtt:SERIAL [default: what its board.toml names].
     #[arg(long)]
     link: Option<String>,
     /// A built-in space or a TOML file.
@@ -206,6 +207,9 @@ fn warn_of_drift(table: &LatencyTable) {
             "warning: {} drifted by {:+.1} % while it measured ({} readings of {}); let it settle, and measure again",
             table.provenance.board, sentinel.trend_percent, sentinel.readings, sentinel.text
         );
+    }
+    if let Some(change) = change_of_condition(&table.provenance.core) {
+        eprintln!("warning: {}: {change}; fix its governor, let it settle, and measure again", table.provenance.board);
     }
 }
 

@@ -1,87 +1,92 @@
 //! Serial lines: a device file, set to raw bytes at a rate.
 
-#![allow(unsafe_code)]
+use std::io::{ErrorKind, Read, Result, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use std::fs::{File, OpenOptions};
-use std::io::{Error, Result};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use serialport::{ClearBuffer, SerialPort, TTYPort};
 
-/// The rates that systems know, and their names for them.
-const RATES: [(u32, libc::speed_t); 8] = [
-    (9_600, libc::B9600),
-    (19_200, libc::B19200),
-    (38_400, libc::B38400),
-    (57_600, libc::B57600),
-    (115_200, libc::B115200),
-    (230_400, libc::B230400),
-    (460_800, libc::B460800),
-    (921_600, libc::B921600),
-];
+/// How long a reader waits before it looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a line may take no byte.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) fn is_rate(baud: u32) -> bool {
-    RATES.iter().any(|(rate, _)| *rate == baud)
+/// Opens a line for reading and for writing, for this program alone; what had been sent before is dropped. A reader of
+/// it ends when the device is unplugged, or the writer is dropped.
+pub(super) fn open(path: &str, baud: u32) -> Result<(Input, Output)> {
+    let line = TTYPort::open(&serialport::new(path, baud).timeout(LOOK))?;
+    line.clear(ClearBuffer::All)?;
+    let mut output = line.try_clone_native()?;
+    output.set_timeout(SEND_WITHIN)?;
+    let wanted = Arc::new(AtomicBool::new(true));
+    Ok((Input { line, wanted: wanted.clone() }, Output { line: output, wanted }))
 }
 
-pub(super) fn rates() -> String {
-    RATES.map(|(rate, _)| rate.to_string()).join(", ")
+/// What comes from the line.
+pub(super) struct Input {
+    line: TTYPort,
+    wanted: Arc<AtomicBool>,
 }
 
-/// Opens a line for reading and for writing. A reader of it ends when the device is unplugged.
-pub(super) fn open(path: &str, baud: u32) -> Result<(File, File)> {
-    // Without O_NOCTTY the line would become this process's terminal; without O_NONBLOCK `open` would wait for a modem.
-    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
-    let speed = RATES.iter().find(|(rate, _)| *rate == baud).map(|(_, speed)| *speed);
-    make_raw(&file, speed.ok_or(Error::from(std::io::ErrorKind::InvalidInput))?)?;
-    Ok((file.try_clone()?, file))
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        while self.wanted.load(Ordering::Relaxed) {
+            match self.line.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                read => return read,
+            }
+        }
+        Ok(0)
+    }
 }
 
-/// Eight bits as they are, no flow control, reads that wait for a byte; and drops what had been sent before.
-fn make_raw(file: &File, speed: libc::speed_t) -> Result<()> {
-    let line = file.as_raw_fd();
-    let check = |result: i32| if result < 0 { Err(Error::last_os_error()) } else { Ok(()) };
-    // SAFETY: settings are plain numbers, and the calls read and write nothing else; the line is open.
-    unsafe {
-        let mut settings: libc::termios = std::mem::zeroed();
-        check(libc::tcgetattr(line, &mut settings))?;
-        libc::cfmakeraw(&mut settings);
-        settings.c_cflag |= libc::CLOCAL | libc::CREAD;
-        settings.c_cflag &= !libc::CRTSCTS;
-        settings.c_cc[libc::VMIN] = 1;
-        settings.c_cc[libc::VTIME] = 0;
-        check(libc::cfsetspeed(&mut settings, speed))?;
-        check(libc::tcsetattr(line, libc::TCSANOW, &settings))?;
-        check(libc::tcflush(line, libc::TCIOFLUSH))?;
-        let flags = libc::fcntl(line, libc::F_GETFL);
-        check(flags)?;
-        check(libc::fcntl(line, libc::F_SETFL, flags & !libc::O_NONBLOCK))
+/// What goes to the line.
+pub(super) struct Output {
+    line: TTYPort,
+    wanted: Arc<AtomicBool>,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.line.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.line.flush()
+    }
+}
+
+impl Drop for Output {
+    /// Waits for the reader to let go, so that the line can be opened again at once and loses no byte to this one.
+    fn drop(&mut self) {
+        self.wanted.store(false, Ordering::Relaxed);
+        let until = Instant::now() + 10 * LOOK;
+        while Arc::strong_count(&self.wanted) > 1 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
-    use std::io::{Read, Write};
-    use std::os::fd::FromRawFd;
-
     use super::*;
 
-    /// A pair of terminals, of which the second one is opened as a serial line.
+    /// A pair of terminals: the other side, and the name of the line.
+    fn pair() -> (TTYPort, TTYPort, String) {
+        let (mut there, line) = TTYPort::pair().unwrap();
+        there.set_timeout(Duration::from_secs(30)).unwrap();
+        let name = line.name().unwrap();
+        (there, line, name)
+    }
+
     #[test]
     fn a_line_carries_every_byte_both_ways_and_ends_when_the_other_side_is_gone() {
-        let (mut master, mut slave) = (0, 0);
-        let mut name = [0; 256];
-        // SAFETY: the name of a pseudo-terminal is shorter than 256 bytes; the other pointers may be null.
-        let opened = unsafe {
-            libc::openpty(&mut master, &mut slave, name.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut())
-        };
-        assert_eq!(opened, 0);
-        // SAFETY: `openpty` ended it with a 0, and opened both.
-        let (path, mut there, other) =
-            unsafe { (CStr::from_ptr(name.as_ptr()), File::from_raw_fd(master), File::from_raw_fd(slave)) };
-        let (mut input, mut output) = open(path.to_str().unwrap(), 115_200).unwrap();
-        drop(other);
+        let (mut there, line, name) = pair();
+        // No rate of a list.
+        let (mut input, mut output) = open(&name, 250_000).unwrap();
+        drop(line);
         let all: Vec<u8> = (0..=255).collect();
         there.write_all(&all).unwrap();
         let mut bytes = [0; 256];
@@ -92,5 +97,21 @@ mod tests {
         assert_eq!(bytes[..], all);
         drop(there);
         assert!(matches!(input.read(&mut bytes), Ok(0) | Err(_)));
+    }
+
+    #[test]
+    fn a_line_is_free_again_when_its_writer_is_dropped() {
+        let (mut there, line, name) = pair();
+        let (mut input, output) = open(&name, 115_200).unwrap();
+        drop(line);
+        assert!(open(&name, 115_200).is_err(), "two have it at once");
+        let reader = thread::spawn(move || input.read(&mut [0]));
+        drop(output);
+        assert_eq!(reader.join().unwrap().unwrap(), 0);
+        let (mut input, _output) = open(&name, 115_200).unwrap();
+        there.write_all(b"again").unwrap();
+        let mut bytes = [0; 5];
+        input.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"again");
     }
 }
