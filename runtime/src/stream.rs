@@ -10,8 +10,6 @@ use crate::held::Held;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
 use crate::parts::{part, part_mut, rest_mut, split_mut};
-#[cfg(doc)]
-use crate::plan::line_words;
 use crate::plan::{CHUNK, Place, Step, window_parts};
 use crate::quant::{Channel, HIDDEN_ZERO, Quant, Residual, Zeros};
 use crate::reference::floor;
@@ -163,7 +161,8 @@ pub(crate) trait Kernels {
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]);
     /// Makes output row `y` from the ring. With a residual, `output` holds the input's row.
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]);
-    /// Row `y` of a depthwise convolution, from a ring of rows of whole pixels; `lines` is [`line_words`] of memory.
+    /// Row `y` of a depthwise convolution, from a ring of rows of whole pixels; `lines` is
+    /// [`line_words`](crate::plan::line_words) of memory.
     fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]);
     /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
     /// It has `rows` rows.
