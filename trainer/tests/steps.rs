@@ -212,6 +212,12 @@ fn a_search_explains_fronts_and_takes_several_boards() {
     for board in ["made-up", "other"] {
         Choice::load(&lab.path(board).join("arch.json"), &lab.space).unwrap();
     }
+    let fronts = valid("search-boards", &lab.done(&format!("{SEARCH} {two} --all-boards --front --json")));
+    for (i, board) in ["made-up", "other"].into_iter().enumerate() {
+        assert_eq!(fronts[i], lab.json(&format!("{board}/front.json")), "the front of {board}");
+    }
+    assert_eq!(fronts.as_array().map(Vec::len), Some(2));
+    lab.refused(&format!("{SEARCH} {two} --front"), &["give one --table, or --all-boards"]);
     let (code, _, stderr) = lab.ofa(&format!("{SEARCH} {two} --all-boards --limit sram=4"));
     assert!(code == Some(1) && stderr.contains("made-up: no net fits"), "{stderr}");
     let too_fast = "--table table.json --table other.json --limit latency@other=1us --all-boards --json";

@@ -115,7 +115,7 @@ impl Island {
                 let mut around = judge.coding.neighbours(best);
                 around.extend((0..PAIRS).map(|_| {
                     let mut other = best.clone();
-                    (0..2).for_each(|_| _ = judge.coding.nudge(&mut other, rng));
+                    (0..2).for_each(|_| judge.coding.nudge(&mut other, rng));
                     judge.repair(other, rng)
                 }));
                 around

@@ -213,22 +213,17 @@ impl Coding {
         child
     }
 
-    /// One choice is drawn anew. The stage that it is of; `None`: the resolution.
-    pub fn nudge(&self, genes: &mut Genes, rng: &mut impl Rng) -> Option<usize> {
+    /// One choice is drawn anew.
+    pub fn nudge(&self, genes: &mut Genes, rng: &mut impl Rng) {
         let choice = rng.random_range(0..genes.0.len() + self.stages.len());
         if choice == 0 {
             genes.0[0] = pick(&self.open, rng);
-            return None;
-        }
-        if let Some(stage) = choice.checked_sub(genes.0.len()) {
+        } else if let Some(stage) = choice.checked_sub(genes.0.len()) {
             self.set_depth(genes, &self.stages[stage], rng);
-            return Some(stage);
+        } else if genes.0[choice] > 0 {
+            let stage = self.stages.iter().rfind(|stage| stage.first <= choice).expect("a gene belongs to a stage");
+            genes.0[choice] = stage.random_block(rng);
         }
-        let stage = self.stages.iter().rposition(|stage| stage.first <= choice).expect("a gene belongs to a stage");
-        if genes.0[choice] > 0 {
-            genes.0[choice] = self.stages[stage].random_block(rng);
-        }
-        Some(stage)
     }
 
     fn set_depth(&self, genes: &mut Genes, stage: &Stage, rng: &mut impl Rng) {

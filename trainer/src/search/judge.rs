@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::mem;
 
 use anyhow::{Result, ensure};
 use rand::Rng;
@@ -11,7 +10,7 @@ use rayon::prelude::*;
 use super::cost::Costs;
 use super::genes::{Coding, Genes};
 use super::limits::Limits;
-use super::lookup::{Ledger, Lookup, Totals};
+use super::lookup::{Lookup, Totals};
 use super::{Net, Objective, Problem};
 use crate::predictor::Prediction;
 
@@ -108,25 +107,16 @@ impl<'a> Judge<'a> {
 
     /// The net itself, or one near it that comes closer to the limits, within them if that is found.
     pub fn repair(&self, mut genes: Genes, rng: &mut impl Rng) -> Genes {
-        let mut ledgers = vec![Ledger::default(); self.boards.len()];
-        let mut excess = self.excess_by(|board, i| board.enter(&mut ledgers[i], &self.coding, &genes));
-        let mut entries = ledgers.clone();
+        let mut excess = self.excess(&genes);
         for _ in 0..REPAIRS {
             if excess <= 1.0 {
                 break;
             }
             let mut other = genes.clone();
-            let changed = self.coding.nudge(&mut other, rng);
-            let less = self.excess_by(|board, i| {
-                entries[i].copy(&ledgers[i]);
-                match changed {
-                    Some(stage) => board.change(&mut entries[i], &self.coding, &other, stage),
-                    None => board.enter(&mut entries[i], &self.coding, &other),
-                }
-            });
+            self.coding.nudge(&mut other, rng);
+            let less = self.excess(&other);
             if less < excess {
                 (genes, excess) = (other, less);
-                mem::swap(&mut ledgers, &mut entries);
             }
         }
         genes
@@ -165,32 +155,22 @@ impl<'a> Judge<'a> {
 
     /// What a net costs on the first board, and its worst excess over a limit of any.
     fn costs(&self, genes: &Genes) -> (Totals, f64) {
-        let mut first = None;
-        let excess = self.excess_by(|board, _| {
+        let mut all = self.boards.iter().zip(&self.problem.boards).map(|(board, (_, limits))| {
             let totals = board.totals(&self.coding, genes);
-            first.get_or_insert(totals);
-            totals
+            // The fewer layers are refused the nearer, and any is worse than any miss.
+            let excess = match totals.refused {
+                0 => limits.excess(Some(&totals.cost)),
+                refused => 1e18 * f64::from(refused),
+            };
+            (totals, excess)
         });
-        (first.expect("a problem has a board"), excess)
+        let (totals, first) = all.next().expect("a problem has a board");
+        (totals, all.map(|(_, excess)| excess).fold(first, f64::max).max(1.0))
     }
 
     /// The worst quotient of what a net costs and what it may cost.
     pub fn excess(&self, genes: &Genes) -> f64 {
-        self.excess_by(|board, _| board.totals(&self.coding, genes))
-    }
-
-    /// The same of a net that costs so much on each board, which has this number.
-    fn excess_by(&self, mut totals: impl FnMut(&Lookup, usize) -> Totals) -> f64 {
-        let boards = self.boards.iter().zip(&self.problem.boards).enumerate();
-        let excess = boards.map(|(i, (board, (_, limits)))| {
-            let totals = totals(board, i);
-            // The fewer layers are refused the nearer, and any is worse than any miss.
-            match totals.refused {
-                0 => limits.excess(Some(&totals.cost)),
-                refused => 1e18 * f64::from(refused),
-            }
-        });
-        excess.fold(1.0, f64::max)
+        self.costs(genes).1
     }
 }
 

@@ -13,10 +13,9 @@
 //! Each segment begins with its map at the arena's start, so what it needs is the planner's answer for those few layers
 //! alone, remembered once asked.
 //!
-//! Of a net that differs from another in one stage, only that stage and the segments that reach into it are looked up
-//! anew: a [`Ledger`] keeps the rest.
+//! Each net is looked up whole. To keep its stages' sums, for nets that differ from it in one choice, takes as many
+//! instructions as it spares.
 
-use std::ops::{AddAssign, Range};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use runtime::Layer;
@@ -30,8 +29,6 @@ use crate::space::{Arch, BlockArch, Space};
 pub(super) struct Lookup {
     has_latency: bool,
     classes: Vec<Class>,
-    /// The classes of each stage.
-    stages: Vec<Range<usize>>,
     segments: Vec<Segment>,
     /// One for each resolution; `None` where it is not open to the search.
     sizes: Vec<Option<Size>>,
@@ -44,26 +41,11 @@ pub(super) struct Totals {
     pub cost: Cost,
 }
 
-impl Ledger {
-    /// Becomes the same, in the memory that it has.
-    pub fn copy(&mut self, other: &Self) {
-        self.stages.clone_from(&other.stages);
-        self.segments.clone_from(&other.segments);
-    }
-}
-
 impl Totals {
     /// `None` where the board refuses a layer.
     pub fn cost(&self) -> Option<Cost> {
         (self.refused == 0).then_some(self.cost)
     }
-}
-
-/// What the stages of a net cost, and the arena of each of its segments.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Ledger {
-    stages: Vec<Part>,
-    segments: Vec<u32>,
 }
 
 /// Blocks that have the same layers: the first of a stage, or the others.
@@ -92,8 +74,6 @@ struct Segment {
     pair: usize,
     between: Vec<(usize, usize)>,
     after: Vec<(usize, usize)>,
-    /// Those whose blocks are among its layers.
-    stages: Vec<usize>,
 }
 
 /// All that depends on the resolution.
@@ -106,7 +86,7 @@ struct Size {
     memory: Vec<AtomicU32>,
 }
 
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default)]
 struct Part {
     ticks: u64,
     refused: u32,
@@ -114,27 +94,15 @@ struct Part {
     macs: u64,
 }
 
-impl AddAssign for Part {
-    fn add_assign(&mut self, other: Self) {
-        self.ticks += other.ticks;
-        self.refused += other.refused;
-        self.flash += other.flash;
-        self.macs += other.macs;
-    }
-}
-
 impl Lookup {
     /// Of the resolutions that are open.
     pub fn new(space: &Space, coding: &Coding, costs: &Costs, open: &[u16]) -> Self {
         let mut classes: Vec<Class> = vec![];
-        let mut stages = vec![];
         for (stage, choices) in coding.stages().iter().enumerate() {
-            let first = classes.len();
             for later in [false, true].into_iter().take(choices.max_depth()) {
                 let start = classes.last().map_or(0, |class| class.start + class.kinds);
                 classes.push(Class { stage, later, start, kinds: choices.choices() });
             }
-            stages.push(first..classes.len());
         }
         let mut sizes: Vec<_> = space
             .input
@@ -151,57 +119,23 @@ impl Lookup {
                 size.memory.resize_with(length, || AtomicU32::new(0));
             }
         }
-        Self { has_latency: costs.unit().is_some(), classes, stages, segments, sizes }
+        Self { has_latency: costs.unit().is_some(), classes, segments, sizes }
     }
 
     /// What a net costs whose resolution is open.
     pub fn totals(&self, coding: &Coding, genes: &Genes) -> Totals {
-        let size = self.size(genes);
-        let stages = (0..self.stages.len()).map(|stage| self.stage(stage, size, coding, genes));
-        let segments = self.segments.iter().map(|segment| self.arena(segment, size, coding, genes));
-        self.sum(size, stages, segments)
-    }
-
-    /// The same, and enters what it is made of.
-    pub fn enter(&self, ledger: &mut Ledger, coding: &Coding, genes: &Genes) -> Totals {
-        let size = self.size(genes);
-        let Ledger { stages, segments } = ledger;
-        stages.clear();
-        stages.extend((0..self.stages.len()).map(|stage| self.stage(stage, size, coding, genes)));
-        segments.clear();
-        segments.extend(self.segments.iter().map(|segment| self.arena(segment, size, coding, genes)));
-        self.sum(size, stages.iter().copied(), segments.iter().copied())
-    }
-
-    /// The same of a net that differs in this stage alone from the one that the ledger is about.
-    pub fn change(&self, ledger: &mut Ledger, coding: &Coding, genes: &Genes, stage: usize) -> Totals {
-        let size = self.size(genes);
-        let Ledger { stages, segments } = ledger;
-        stages[stage] = self.stage(stage, size, coding, genes);
-        for (segment, bytes) in self.segments.iter().zip(segments.iter_mut()) {
-            if segment.stages.contains(&stage) {
-                *bytes = self.arena(segment, size, coding, genes);
+        let size = self.sizes[genes.resolution()].as_ref().expect("the resolution is open");
+        let mut sum = size.fixed_part;
+        for class in &self.classes {
+            for kind in class.of(coding, genes) {
+                let part = &size.parts[class.start + kind];
+                sum.ticks += part.ticks;
+                sum.refused += part.refused;
+                sum.flash += part.flash;
+                sum.macs += part.macs;
             }
         }
-        self.sum(size, stages.iter().copied(), segments.iter().copied())
-    }
-
-    fn size(&self, genes: &Genes) -> &Size {
-        self.sizes[genes.resolution()].as_ref().expect("the resolution is open")
-    }
-
-    /// What a stage's blocks cost.
-    fn stage(&self, stage: usize, size: &Size, coding: &Coding, genes: &Genes) -> Part {
-        let mut sum = Part::default();
-        for class in &self.classes[self.stages[stage].clone()] {
-            class.of(coding, genes).for_each(|kind| sum += size.parts[class.start + kind]);
-        }
-        sum
-    }
-
-    fn sum(&self, size: &Size, stages: impl Iterator<Item = Part>, segments: impl Iterator<Item = u32>) -> Totals {
-        let mut sum = size.fixed_part;
-        stages.for_each(|stage| sum += stage);
+        let segments = self.segments.iter().map(|segment| self.arena(segment, size, coding, genes));
         let cost = Cost {
             latency: self.has_latency.then_some(sum.ticks),
             sram_bytes: segments.max().unwrap_or(0).into(),
@@ -285,7 +219,12 @@ impl Size {
             macs: layer.macs(),
         };
         let mut fixed_part = Part { flash: costs.code_bytes(), ..Part::default() };
-        fixed.iter().map(part).for_each(|part| fixed_part += part);
+        for part in fixed.iter().map(part) {
+            fixed_part.ticks += part.ticks;
+            fixed_part.refused += part.refused;
+            fixed_part.flash += part.flash;
+            fixed_part.macs += part.macs;
+        }
         Self { parts: layers.iter().map(part).collect(), layers, fixed, fixed_part, memory: vec![] }
     }
 
@@ -328,26 +267,11 @@ fn segment(size: &Size, classes: &[Class]) -> (Vec<Segment>, usize) {
                 segment.back = Some(mover);
                 close(segment, &mut in_place, &mut take, &kinds);
             }
-            _ => segments.push(Segment {
-                away: mover,
-                back: None,
-                pair: 0,
-                between: vec![],
-                after: vec![],
-                stages: vec![],
-            }),
+            _ => segments.push(Segment { away: mover, back: None, pair: 0, between: vec![], after: vec![] }),
         }
     }
     if let Some(segment) = segments.last_mut().filter(|segment| segment.back.is_none()) {
         close(segment, &mut in_place, &mut take, &kinds);
-    }
-    for Segment { away, back, between, after, stages, .. } in &mut segments {
-        let movers = [Some(*away), *back].into_iter().flatten();
-        let movers = movers.filter_map(|mover| if let Mover::Block(class) = mover { Some(class) } else { None });
-        stages.extend(
-            movers.chain(between.iter().chain(&*after).map(|(class, _)| *class)).map(|class| classes[class].stage),
-        );
-        stages.dedup();
     }
     (segments, length)
 }
@@ -393,21 +317,6 @@ mod tests {
                     assert_eq!(totals, lookup.totals(&coding, &genes), "asked again");
                     let refused = layers.iter().filter(|layer| ticks(layer).is_none()).count() as u32;
                     assert_eq!(totals.refused, if costs.unit().is_some() { refused } else { 0 });
-                }
-                // A walk of single changes, of which every other one is taken back.
-                let mut genes = coding.sample(&mut rng);
-                let mut ledger = Ledger::default();
-                assert_eq!(lookup.enter(&mut ledger, &coding, &genes), lookup.totals(&coding, &genes));
-                for i in 0..300 {
-                    let (mut other, mut entries) = (genes.clone(), ledger.clone());
-                    let totals = match coding.nudge(&mut other, &mut rng) {
-                        Some(stage) => lookup.change(&mut entries, &coding, &other, stage),
-                        None => lookup.enter(&mut entries, &coding, &other),
-                    };
-                    assert_eq!(totals, lookup.totals(&coding, &other), "{}: {genes:?} to {other:?}", space.name);
-                    if i % 2 == 0 {
-                        (genes, ledger) = (other, entries);
-                    }
                 }
             }
         }

@@ -112,7 +112,7 @@ fn children(judge: &Judge, front: &Archive, rng: &mut ChaCha8Rng) -> Vec<Genes> 
             // Further than the local search looks, in spaces of few choices too.
             _ => {
                 let mut child = mother.clone();
-                (0..rng.random_range(2..6)).for_each(|_| _ = judge.coding.nudge(&mut child, &mut rng));
+                (0..rng.random_range(2..6)).for_each(|_| judge.coding.nudge(&mut child, &mut rng));
                 child
             }
         };

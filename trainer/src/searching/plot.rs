@@ -22,8 +22,12 @@ impl Searching {
         let all = || self.front.iter().chain(ways());
         let accuracies = || all().flat_map(|answer| [predicted(answer), test(answer)]);
 
-        let panel =
-            Panel { left: MARGIN, x: range(all().map(latency)), y: range(accuracies()), logarithmic: [true, false] };
+        let panel = Panel {
+            left: MARGIN,
+            x: range(all().map(latency)),
+            y: with_room(range(accuracies())),
+            logarithmic: [true, false],
+        };
         panel.frame(&mut svg, "accuracy, %", &panel::escape(&format!("latency, {}", self.unit)));
         let line: Vec<_> = self.front.iter().map(|answer| (latency(answer), predicted(answer))).collect();
         panel.line(&mut svg, &line, PREDICTED);
@@ -43,7 +47,7 @@ impl Searching {
             let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>");
         }
 
-        let range = range(self.front.iter().flat_map(|answer| [predicted(answer), test(answer)]));
+        let range = with_room(range(self.front.iter().flat_map(|answer| [predicted(answer), test(answer)])));
         let panel = Panel { left: panel.left + WIDTH + MARGIN, x: range, y: range, logarithmic: [false; 2] };
         panel.frame(&mut svg, "accuracy on test images, %", "predicted accuracy, %");
         panel.line(&mut svg, &[(range[0], range[0]), (range[1], range[1])], PREDICTED);
@@ -59,4 +63,10 @@ fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if high > low { [low, high] } else { [low, low + 1.0] }
+}
+
+/// So that no dot lies on the frame.
+fn with_room([low, high]: [f64; 2]) -> [f64; 2] {
+    let room = 0.05 * (high - low);
+    [low - room, high + room]
 }
