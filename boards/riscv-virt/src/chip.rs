@@ -37,7 +37,7 @@ impl<T: Copy> Register<T> {
     }
 }
 
-/// Lets interrupts of peripherals end a `wfi`, and do no more: all are masked, as from the start, and none has a handler.
+/// Lets interrupts of peripherals end a `wfi`, and do no more: all are masked, and none has a handler.
 pub(crate) fn wake_by_interrupts() {
     // SAFETY: what is masked breaks no critical section.
     unsafe {

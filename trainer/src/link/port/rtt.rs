@@ -74,7 +74,7 @@ pub fn describe(board: &str, _: Option<&str>) -> Result<String> {
 #[cfg(not(feature = "probe-rs"))]
 fn missing(board: &str) -> String {
     format!(
-        "{board} is reached through a debug probe, which this ofa was built without: run ./ofa, which builds it with that \
-         where a board needs it; or build it with --features probe-rs, or name another way with --link"
+        "{board} is reached through a debug probe, which this ofa was built without: run ./ofa, which builds it with \
+         that where a board needs it; or build it with --features probe-rs, or name another way with --link"
     )
 }

@@ -40,8 +40,8 @@ fn find(board: &str, wanted: Option<&str>) -> Result<(Vec<Found>, usize)> {
     let place = choice::choose(board, &found, wanted)?;
     ensure!(
         attached[place].accessibility == Accessibility::Accessible,
-        "{} may not be opened by this user; give them the right by a udev rule (probe.rs, \"Probe setup\"), and plug it \
-         in anew",
+        "{} may not be opened by this user; give them the right by a udev rule (probe.rs, \"Probe setup\"), and plug \
+         it in anew",
         found[place]
     );
     Ok((found, place))
