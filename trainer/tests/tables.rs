@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use latency_probe::VERSION;
 use runtime::Layer;
 use trainer::estimate::Estimate;
 use trainer::files::Header;
@@ -30,8 +31,8 @@ fn table() -> LatencyTable {
             link: "none".into(),
             probe: "00".into(),
             sources: "11".into(),
-            runtime: "0.1.0".into(),
-            ofa: "0.1.0".into(),
+            runtime: VERSION.into(),
+            ofa: VERSION.into(),
             date: "2026-01-01".into(),
         },
         firmware: None,
@@ -126,7 +127,7 @@ fn what_must_not_mix_is_not_merged() {
     lab.save("c.json", |table| table.provenance.runtime = "9.9.9".into());
     lab.fails(
         &["table", "merge", "a.json", "c.json", "--out", "no.json"],
-        "different runtime do not mix: 0.1.0 and 9.9.9",
+        &format!("different runtime do not mix: {VERSION} and 9.9.9"),
     );
     assert!(!lab.path("no.json").exists());
 }
