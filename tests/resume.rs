@@ -159,6 +159,37 @@ fn a_training_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     assert!(again.code == Some(0) && again.stderr.contains("was finished before"), "{}", again.stderr);
 }
 
+/// A process of its own for each number, as libtorch's threads are all of a process's. Steps of one net and the statistics
+/// of a frozen teacher are left out: there it is layers that threads share.
+#[test]
+fn nets_side_by_side_have_the_same_bits_with_any_number_of_threads() {
+    let trainings = Trainings::new();
+    let recipe = r#"
+batch = 16
+momentum = 0.9
+weight_decay = 1e-4
+label_smoothing = 0.1
+
+[[phases]]
+name = "all"
+steps = 60
+learning_rate = 0.1
+nets = ["largest", "smallest", "random"]
+distillation = { teacher = "in-place" }
+"#;
+    std::fs::write(trainings.path("recipe.toml"), recipe).expect("the folder is ours");
+    let with = |threads: &str| {
+        let mut command = trainings.command(threads, &[]);
+        command.env("OMP_NUM_THREADS", threads);
+        let outcome = ran(command);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        trainings.weights(threads)
+    };
+    let alone = with("1");
+    assert!(with("2") == alone, "two threads");
+    assert!(with("3") == alone, "three threads");
+}
+
 #[test]
 fn a_signal_leaves_a_checkpoint_that_the_training_goes_on_from() {
     let trainings = Trainings::new();

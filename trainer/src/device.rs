@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn what_a_program_said_last_stands_before_the_error_unless_it_only_slept() {
         let check = |said: &str, error: &str| {
-            let port = parse_port(&format!("exec:echo '{said}' >&2")).unwrap();
+            // By a shell's own echo, so that stdout is open until it has spoken.
+            let port = parse_port(&format!("exec:sh -c \"echo '{said}' >&2\"")).unwrap();
             assert_eq!(format!("{:#}", Device::connect(&*port, "b").err().unwrap()), error);
         };
         check("no such machine", "no such machine: the board has closed the link");

@@ -145,43 +145,8 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::dataset::{Images, Normalisation, Split};
-    use crate::loader::Augment;
-    use crate::recipe::Recipe;
+    use crate::dataset::Normalisation;
     use crate::space::Space;
-    use crate::train::batches::{BatchSettings, Batches};
-
-    fn gradients(recipe: &str, threads: i32) -> Vec<Learned> {
-        tch::set_num_threads(1); // what the teacher knows of its statistics depends on it
-        let space = Space::load("fashion").unwrap();
-        let normalisation = Normalisation { mean: vec![0.4], deviation: vec![0.2] };
-        let supernet = Supernet::new(&space, normalisation, Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
-        let pixels = (0..32 * 28 * 28_u32).map(|i| (i * i % 251) as u8).collect();
-        let train = Split::from(Images { side: 28, channels: 1, pixels, labels: (0..32).map(|i| i % 10).collect() });
-        let settings = BatchSettings { batch: 8, augment: Augment::default(), seed: 3, side: 28, device: Device::Cpu };
-        let batch = Batches::new(&train, settings, 0).unwrap().next().unwrap();
-        let recipe = Recipe::load(recipe).unwrap();
-        let goal = Goal::new(recipe.phases.last().unwrap(), &recipe);
-        let mut frozen = Frozen::new(&supernet, &train).unwrap();
-        let archs = [space.largest(), space.smallest(), space.middle()];
-        let mut copies: Vec<_> = archs.iter().map(|_| supernet.share().unwrap()).collect();
-        tch::set_num_threads(threads);
-        side_by_side(&mut copies, &archs, (!goal.in_place()).then_some(&mut frozen), &batch, &goal)
-    }
-
-    #[test]
-    fn bits_do_not_depend_on_threads() {
-        for recipe in ["full", "sandwich"] {
-            let alone = gradients(recipe, 1);
-            for _ in 0..5 {
-                for (one, two) in alone.iter().zip(gradients(recipe, 2)) {
-                    assert_eq!((&one.loss, &one.scores), (&two.loss, &two.scores));
-                    assert_eq!(one.gradient, two.gradient);
-                }
-                assert_eq!(tch::get_num_threads(), 2, "what it was");
-            }
-        }
-    }
 
     #[test]
     fn shared_weights_are_seen_by_all() {
