@@ -2,7 +2,7 @@
 
 use core::slice;
 
-use runtime::{Activation, Block, Channel, HIDDEN_ZERO, Layer, Net, Quant, Step, Weights};
+use runtime::{Activation, Block, Channel, Conv, Depthwise, HIDDEN_ZERO, Layer, Linear, Net, Quant, Step, Weights};
 
 use crate::random::Random;
 use crate::wire::{CRC, Refusal};
@@ -75,11 +75,12 @@ pub(crate) fn load(seed: u32, len: usize, arena: &mut [u32]) {
     }
 }
 
-/// Any zero points that the layer may have.
+/// Any zero points that the layer may have in a compiled net.
 pub(crate) fn quant(layer: &Layer, random: &mut Random) -> Quant {
+    let (input_zero, output_zero) = (random.below(128) as i8 - 64, random.below(64) as i8 - 32);
     Quant {
-        input_zero: random.below(128) as i8 - 64,
-        output_zero: random.below(64) as i8 - 32,
+        input_zero,
+        output_zero: if ends_in_relu(layer) { HIDDEN_ZERO } else { output_zero },
         residual: residual(layer, random),
         hidden_zeros: hidden_zeros(layer, random),
     }
@@ -133,6 +134,18 @@ fn residual(layer: &Layer, random: &mut Random) -> i32 {
         Layer::Block(block) if block.residual => 11_000_000 + random.below(1 << 20) as i32,
         _ => 0,
     }
+}
+
+/// Then its zero point is the smallest value, and the saturation of int8 is its clamp: another one would cost a layer more
+/// here than in a net.
+fn ends_in_relu(layer: &Layer) -> bool {
+    let (Layer::Conv(Conv { activation, .. })
+    | Layer::Depthwise(Depthwise { activation, .. })
+    | Layer::Linear(Linear { activation, .. })) = layer
+    else {
+        return false;
+    };
+    matches!(activation, Activation::Relu | Activation::Relu6)
 }
 
 /// Those after a ReLU are fixed.

@@ -24,16 +24,20 @@ pub(crate) enum Held {
 pub(crate) const TOGETHER: usize = 8;
 
 impl Block {
-    /// The one of the two fast ways that needs less memory, or the narrow ring where that saves a third of it, input and
-    /// scratch memory together; and the bytes of the scratch memory. Of blocks without tables and squeeze-and-excite.
+    /// The one of the two fast ways that needs less memory, and the bytes of its scratch memory; or the narrow ring where
+    /// that saves enough: a third of input and scratch memory together, or a sixth where a ring would take more than half of
+    /// what the block takes layer by layer, or the whole map all of it. Of blocks without tables and squeeze-and-excite.
     pub(crate) const fn held(&self) -> (Held, usize) {
         let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
-        let (fast, bytes) = match self.whole_bytes() {
-            Some(whole) if whole < wide => (Held::Whole, whole),
-            _ => (Held::Wide, wide),
+        let (fast, bytes, at_most) = match self.whole_bytes() {
+            Some(whole) if whole < wide => (Held::Whole, whole, self.unfused_bytes()),
+            _ => (Held::Wide, wide, self.unfused_bytes() / 2),
         };
         let input = self.input.len();
-        if 3 * (input + narrow) <= 2 * (input + bytes) { (Held::Narrow, narrow) } else { (fast, bytes) }
+        let (fast_needs, narrow_needs) = (input + bytes, input + narrow);
+        let saves_third = 3 * narrow_needs <= 2 * fast_needs;
+        let saves_sixth = 6 * narrow_needs <= 5 * fast_needs;
+        if saves_third || saves_sixth && fast_needs > at_most { (Held::Narrow, narrow) } else { (fast, bytes) }
     }
 
     /// Bytes at the start of the scratch memory that hold what later rows need. Those behind them hold nothing from one

@@ -201,17 +201,9 @@ impl Layer {
     /// Bytes that would be alive at once if each convolution read one whole map and wrote another, and every map lived
     /// only as long as it is read: what the arena is compared with.
     pub const fn unfused_bytes(&self) -> usize {
-        let (input, output) = (self.input().len(), self.output().len());
         match self {
-            Self::Block(block) => {
-                let kept = if block.residual { input } else { 0 };
-                let expanded = if block.expands() { block.expanded_map().len() } else { input };
-                let filtered = block.depthwise_map().len();
-                let expand = if block.expands() { input + expanded } else { 0 };
-                let beside = if block.expands() { kept } else { 0 };
-                max(max(expand, beside + expanded + filtered), kept + filtered + output)
-            }
-            _ => input + output,
+            Self::Block(block) => block.unfused_bytes(),
+            _ => self.input().len() + self.output().len(),
         }
     }
 
@@ -219,6 +211,18 @@ impl Layer {
     pub const fn arena_bytes(&self) -> usize {
         let output = if self.in_place() { 0 } else { words(self.lead_descending()) * 4 };
         words(max(self.input().len(), output + self.output().len())) * 4 + self.scratch_bytes()
+    }
+}
+
+impl Block {
+    pub(crate) const fn unfused_bytes(&self) -> usize {
+        let (input, output) = (self.input.len(), self.output().len());
+        let kept = if self.residual { input } else { 0 };
+        let expanded = if self.expands() { self.expanded_map().len() } else { input };
+        let filtered = self.depthwise_map().len();
+        let expand = if self.expands() { input + expanded } else { 0 };
+        let beside = if self.expands() { kept } else { 0 };
+        max(max(expand, beside + expanded + filtered), kept + filtered + output)
     }
 }
 

@@ -229,19 +229,22 @@ fn ofa(arguments: &[&str]) -> Output {
 
 fn succeeds(arguments: &[&str]) -> String {
     let output = ofa(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{arguments:?}: {stdout}{stderr}");
+    stdout
 }
 
 fn layers_of(table: &Path) -> Vec<Entry> {
     LatencyTable::load(table, &Space::load("fashion").unwrap()).unwrap().layers
 }
 
-/// The journals in a folder, and the layers in each, a line each.
-fn journalled(folder: &Path) -> Vec<String> {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
-    let text: String = journals.map(|path| fs::read_to_string(path).unwrap()).collect();
+/// The layers in the journals of a folder whose names begin like that, a line each.
+fn journalled(folder: &Path, name: &str) -> Vec<String> {
+    let names =
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let journals = names.filter(|file| file.starts_with(name) && file.ends_with(".journal"));
+    // One may be gone by now.
+    let text: String = journals.filter_map(|file| fs::read_to_string(folder.join(file)).ok()).collect();
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let layers = whole.filter_map(|line| {
         let line: Value = serde_json::from_str(line.split_once(' ')?.1).ok()?;
@@ -284,7 +287,7 @@ fn killed_at_any_moment_a_collection_goes_on() {
             fs::remove_file(path("killed/table.json")).unwrap();
             continue;
         }
-        let now = journalled(&folder.path().join("killed"));
+        let now = journalled(&folder.path().join("killed"), "table");
         let distinct: HashSet<_> = now.iter().cloned().collect();
         assert_eq!(now.len(), distinct.len(), "a layer was measured twice, after kill {kill}");
         assert!(before.is_subset(&distinct), "a layer was lost, after kill {kill}");
@@ -293,7 +296,7 @@ fn killed_at_any_moment_a_collection_goes_on() {
     }
     assert!(measure("killed/table.json").stdout(Stdio::null()).status().unwrap().success());
     assert_eq!(layers_of(Path::new(&path("killed/table.json"))), layers_of(Path::new(&path("undisturbed.json"))));
-    assert!(journalled(&folder.path().join("killed")).is_empty(), "the journal is left");
+    assert!(journalled(&folder.path().join("killed"), "table").is_empty(), "the journal is left");
     eprintln!("{kills} kills, {gone_on} of which after some more layers; undisturbed {whole:?}");
 }
 
@@ -347,16 +350,16 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
     };
     let machine = |id: &u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     let is_of_the_kind = |id: &u32| machine(id).windows(BOARD.len()).any(|part| part == BOARD.as_bytes());
-    let victim = || marked(&mark, "qemu").into_iter().find(is_of_the_kind);
-    // In the midst of the work of the kind that has copies.
-    for _ in 0..6_000 {
-        if victim().is_some() {
-            break;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    thread::sleep(Duration::from_millis(500));
-    let victim = victim().expect("a board of the kind is at work");
+    // In the midst of the work of the kind that has copies: something is measured, and not all.
+    let victim = || {
+        let begun = !journalled(&folder.path().join("tables"), BOARD).is_empty();
+        marked(&mark, "qemu").into_iter().find(is_of_the_kind).filter(|_| begun)
+    };
+    let victim = (0..12_000).find_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        victim()
+    });
+    let victim = victim.expect("a board of the kind is at work");
     assert!(Command::new("kill").args(["-s", "KILL", &victim.to_string()]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
     let together = start.elapsed();
@@ -379,7 +382,7 @@ fn a_lab_ends_with_whole_tables_though_a_board_is_unplugged() {
         assert!(table.iter().map(|entry| entry.layer).eq(layers.iter().copied()), "{board}");
     }
     // Nothing else is left, and what the boards together say one alone says, too.
-    assert!(journalled(&folder.path().join("tables")).is_empty());
+    assert!(journalled(&folder.path().join("tables"), "").is_empty());
     let start = Instant::now();
     succeeds(&["lab", "run", "--lab", &path("alone.toml"), "--layers", &path("layers.json")]);
     let alone = start.elapsed();

@@ -14,8 +14,9 @@ use crate::link::{LinkError, Measured, Port};
 const SEED: u32 = 7;
 /// Runs of each layer in a round.
 const RUNS: u8 = 5;
-/// Rounds in which layers take turns: what else a machine does slows all runs of a round alike.
+/// Rounds in which layers take turns, at least and at most: what else a machine does slows all runs of a round alike.
 const ROUNDS: usize = 8;
+const MOST_ROUNDS: usize = 400;
 
 /// Small enough for the smallest board.
 const BLOCK: Block = Block {
@@ -156,23 +157,31 @@ fn rows(height: u16) -> Layer {
 /// Time passes, the same work takes the same, and twice the work about twice as long.
 fn timer(board: &Board, device: &mut Device) -> Result<String> {
     let (mut once, mut twice) = (vec![], vec![]);
-    for _ in 0..ROUNDS {
+    // The shortest, as whatever else a machine does makes a run longer only.
+    let least = |ticks: &[u32]| f64::from(ticks.iter().copied().min().unwrap_or(1));
+    let most = if board.is_deterministic() { ROUNDS } else { MOST_ROUNDS };
+    let mut ratio = f64::NAN;
+    for round in 1..=most {
         once.extend(device.link.measure(rows(16), SEED, RUNS)?.ticks);
         twice.extend(device.link.measure(rows(32), SEED, RUNS)?.ticks);
+        ensure!(once.iter().chain(&twice).all(|&ticks| ticks > 0), "it stands still: a layer takes no ticks");
+        ratio = least(&twice) / least(&once);
+        // A busy machine has an undisturbed moment sooner or later; a timer that is wrong stays so.
+        if round >= ROUNDS && is_double(ratio) {
+            break;
+        }
     }
-    ensure!(once.iter().chain(&twice).all(|&ticks| ticks > 0), "it stands still: a layer takes no ticks");
     if board.is_deterministic() {
         let same = |ticks: &[u32]| ticks.iter().all(|&other| other == ticks[0]);
         ensure!(same(&once) && same(&twice), "the same work takes {once:?} {} one time and another", board.unit);
     }
-    // The shortest, as whatever else such a machine does makes a run longer only.
-    let least = |ticks: &[u32]| f64::from(ticks.iter().copied().min().unwrap_or(1));
-    let ratio = least(&twice) / least(&once);
-    ensure!(
-        (1.6..2.4).contains(&ratio),
-        "twice the work takes {ratio:.2} times as long; does the counter wrap or stop?"
-    );
+    ensure!(is_double(ratio), "twice the work takes {ratio:.2} times as long; does the counter wrap or stop?");
     Ok(format!("twice the work takes {ratio:.3} times the {}", board.unit))
+}
+
+/// About.
+fn is_double(ratio: f64) -> bool {
+    (1.6..2.4).contains(&ratio)
 }
 
 /// What a layer takes by the board's clock it takes by this host's, at least; where the timer counts time.

@@ -180,11 +180,23 @@ fn print_selftest(bench: &Bench<'_>) -> Result<()> {
 
 fn validation(bench: &Bench<'_>, space: &Space, path: &Path, nets: usize, settings: Settings) -> Result<Validation> {
     let drawn = draw(space, nets, settings.seed);
-    let mut needed: Vec<Layer> = drawn[..nets].concat();
-    needed.sort_unstable();
-    needed.dedup();
-    let measure = |done: &(dyn Fn() + Sync)| measure_missing(path, bench, space, &needed, settings, done);
-    let table = with_progress("measure", needed.len(), measure)?;
+    let mut looked_at = 0;
+    let mut fitting = 0;
+    let table = loop {
+        // Others take the place of the nets that the board has no room for.
+        let more = (nets - fitting).min(drawn.len() - looked_at);
+        looked_at += more;
+        let mut needed = drawn[..looked_at].concat();
+        needed.sort_unstable();
+        needed.dedup();
+        let measure = |done: &(dyn Fn() + Sync)| measure_missing(path, bench, space, &needed, settings, done);
+        let table = with_progress("measure", needed.len(), measure)?;
+        let fits = |net: &&Vec<Layer>| net.iter().all(|layer| table.ticks(layer).is_some());
+        fitting = drawn[..looked_at].iter().filter(fits).count();
+        if fitting >= nets || looked_at == drawn.len() {
+            break table;
+        }
+    };
     warn_of_drift(&table);
     with_progress("validate", nets, |done| validate(bench.board, &*bench.port, &table, &drawn, nets, done))
 }
