@@ -6,6 +6,7 @@ use crate::table::Entry;
 
 /// What `ofa measure --space mcu` measured there: ticks of [`Space::distinct_layers`], in their order.
 const MPS2_AN386: &str = include_str!("mps2-an386.txt");
+/// The same with the kernels of version 0.1.0.
 const MPS2_AN385: &str = include_str!("mps2-an385.txt");
 
 fn layers() -> Vec<Layer> {
