@@ -525,7 +525,7 @@ fn no_emulator_outlives_ofa() {
         let mark = format!("OFA_TEST_MARK={}-{signal}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
         let mut ofa = Command::new(env!("CARGO_BIN_EXE_ofa"))
-            .args(["measure", "--board", BOARD, "--runs", "64", "--out"])
+            .args(["measure", "--board", BOARD, "--space", "mcu", "--runs", "64", "--out"])
             .arg(folder.path().join("table.json"))
             .env(name, value)
             .spawn()
