@@ -215,6 +215,7 @@ impl Layer {
 }
 
 impl Block {
+    /// [`Layer::unfused_bytes`] of a block.
     pub(crate) const fn unfused_bytes(&self) -> usize {
         let (input, output) = (self.input.len(), self.output().len());
         let kept = if self.residual { input } else { 0 };
