@@ -17,6 +17,7 @@ global_asm!(".cpu cortex-m33");
 global_asm!(include_str!("cortex_m/widen.s"), options(raw));
 global_asm!(include_str!("cortex_m/windows.s"), options(raw));
 global_asm!(include_str!("cortex_m/multiply.s"), options(raw));
+global_asm!(include_str!("cortex_m/dots.s"), options(raw));
 global_asm!(include_str!("cortex_m/fill.s"), options(raw));
 global_asm!(include_str!("cortex_m/filter.s"), options(raw));
 
@@ -25,6 +26,7 @@ unsafe extern "C" {
     fn ofa_windows_1(job: &WindowsJob);
     fn ofa_windows_3(job: &WindowsJob);
     fn ofa_multiply(job: &MultiplyJob);
+    fn ofa_dots(words: *const u32, taps: *const u8, fours: usize, sums: &mut [i32; 2]);
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
     fn ofa_filter_5_1(job: &FilterJob);
@@ -168,6 +170,15 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
         // channels, counted above.
         unsafe { ofa_multiply(&to) };
     }
+}
+
+pub(crate) fn dots(words: &[[u32; 4]], taps: &[[[u8; 4]; 4]], mut sums: [i32; 2]) -> [i32; 2] {
+    let fours = words.len().min(taps.len());
+    if fours > 0 {
+        // SAFETY: it reads four words and sixteen taps of each of so many.
+        unsafe { ofa_dots(words.as_ptr().cast(), taps.as_ptr().cast(), fours, &mut sums) };
+    }
+    sums
 }
 
 /// The outputs of `count` pixels, a multiple of four, into slot `slot` of a ring, pixel `x` first.

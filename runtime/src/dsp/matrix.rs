@@ -13,7 +13,7 @@
 use super::arch::{self, pair, smlad, sxtb16, sxtb16_ror_8};
 use crate::memory::bytes;
 use crate::order::Order;
-use crate::parts::{part, part_mut, rest, rest_mut, set, split, split_mut, value};
+use crate::parts::{copy, part, part_mut, rest, rest_mut, set, split, split_mut, value};
 use crate::plan::tile_bytes;
 use crate::stream::{Matrix, Part, Window};
 
@@ -151,22 +151,22 @@ fn load_lines(window: &Window<'_>, of: &Part, input: &[i8], tile: &mut [u32]) {
     let left = usize::from(x == 0).min(count);
     let right = (width.saturating_sub(2) / stride.max(1) + 1).saturating_sub(x).clamp(left, count);
     if left < right {
+        let start = ((x + left) * stride - 1) * channels;
         let lines = Lines {
             channels,
-            rows: rows.map(|row| row.map_or(&padding[..], |row| rest(row, ((x + left) * stride - 1) * channels))),
+            rows: rows.map(|row| row.map_or(&padding[..], |row| rest(row, start))),
             steps: rows.map(|row| row.map_or(0, |_| stride * channels)),
         };
         arch::windows(&lines, first + left, right - left, tile);
     }
     for i in (0..left).chain(right..count) {
+        let column = (x + i) * stride;
+        let (start, skipped) = (column.saturating_sub(1), usize::from(column == 0));
+        let values = (column + 2).min(width).saturating_sub(start) * channels;
         let mut edge = [padding; 3];
         for (edge, row) in edge.iter_mut().zip(rows) {
-            let Some(row) = row else { continue };
-            for (pixel, values) in edge.chunks_exact_mut(channels).take(3).enumerate() {
-                let column = ((x + i) * stride + pixel).checked_sub(1).filter(|&column| column < width);
-                if let Some(column) = column {
-                    values.iter_mut().zip(rest(row, column * channels)).for_each(|(value, &pixel)| *value = pixel);
-                }
+            if let Some(row) = row {
+                copy(part(row, start * channels, values), part_mut(edge, skipped * channels, values));
             }
         }
         let lines = Lines { channels, rows: [&edge[0], &edge[1], &edge[2]], steps: [0; 3] };
@@ -212,18 +212,14 @@ fn multiply_vector(matrix: &Matrix<'_>, output: &mut [i8], words: &[u32]) {
     let depth = matrix.depth.max(1);
     let (taps, taps_left) = split(matrix.weights.taps, channel_pairs.len() * 2 * depth);
     for ((channels, taps), out) in channel_pairs.iter().zip(taps.chunks_exact((2 * depth).max(1))).zip(outputs) {
-        let [mut a, mut b] = [channels[0].bias, channels[1].bias];
         let (fours, half) = taps.as_chunks::<4>();
-        let mut add = |taps: &[u8; 4], word: u32| {
-            let taps = u32::from_le_bytes(*taps);
-            a = smlad(word, sxtb16(taps), a);
-            b = smlad(word, sxtb16_ror_8(taps), b);
-        };
-        // Four at a time, as the counting of a loop costs as much as a product.
         let (tap_fours, taps_left) = fours.as_chunks::<4>();
         let (word_fours, words_left) = part(words, 0, fours.len()).as_chunks::<4>();
-        tap_fours.iter().zip(word_fours).for_each(|(taps, words)| (0..4).for_each(|i| add(&taps[i], words[i])));
-        taps_left.iter().zip(words_left).for_each(|(taps, &word)| add(taps, word));
+        let [mut a, mut b] = arch::dots(word_fours, tap_fours, [channels[0].bias, channels[1].bias]);
+        for (taps, &word) in taps_left.iter().zip(words_left) {
+            let taps = u32::from_le_bytes(*taps);
+            (a, b) = (smlad(word, sxtb16(taps), a), smlad(word, sxtb16_ror_8(taps), b));
+        }
         if let (&[tap_a, tap_b], Some(&word)) = (half, words.last()) {
             a = smlad(word, pair(tap_a as i8, 0), a);
             b = smlad(word, pair(tap_b as i8, 0), b);

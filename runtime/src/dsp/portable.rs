@@ -72,6 +72,15 @@ pub(crate) fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], til
     }
 }
 
+/// Adds the products of pairs of inputs, four at a time, with words of taps: a pair of both outputs.
+pub(crate) fn dots(words: &[[u32; 4]], taps: &[[[u8; 4]; 4]], sums: [i32; 2]) -> [i32; 2] {
+    let products = words.as_flattened().iter().zip(taps.as_flattened());
+    products.fold(sums, |[a, b], (&word, taps)| {
+        let taps = u32::from_le_bytes(*taps);
+        [smlad(word, sxtb16(taps), a), smlad(word, sxtb16_ror_8(taps), b)]
+    })
+}
+
 fn one_output(matrix: &Matrix<'_>, count: usize, pixel: usize, c: usize, tile: &[u32], before: i8) -> i8 {
     let taps = &matrix.weights.taps[c / 2 * 2 * matrix.depth..][..2 * matrix.depth];
     let tap = |i: usize| taps.get(2 * i + c % 2).map_or(0, |&tap| tap as i8);

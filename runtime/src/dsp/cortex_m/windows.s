@@ -24,14 +24,11 @@
         .type \name, %function
 \name:
         push    {r4-r11, lr}
-        sub     sp, #12
-        ldm     r0, {r0-r8, r12}
-        strd    r3, r4, [sp]
-        str     r5, [sp, #8]
-        mov     r3, r7                          @ windows
-        mov     r7, r8                          @ lanes
-        ldrd    r10, r11, [sp]
-        ldr     lr, [sp, #8]
+        ldrd    r10, r11, [r0, #12]             @ the steps of the rows
+        ldr     lr, [r0, #20]
+        ldrd    r6, r3, [r0, #24]               @ tile, windows
+        ldrd    r7, r12, [r0, #32]              @ lanes, skip
+        ldm     r0, {r0-r2}
 1:
         .endm
 
@@ -47,8 +44,7 @@
         movs    r7, #4
         add     r6, r12
         b       1b
-2:      add     sp, #12
-        pop     {r4-r11, pc}
+2:      pop     {r4-r11, pc}
         .size \name, . - \name
         .endm
 
