@@ -346,7 +346,7 @@ mod tests {
     use crate::scalar::Scalar;
     #[cfg(ofa_vectors)]
     use crate::simd::Simd;
-    use crate::tests::{cases, nets};
+    use crate::tests::{config, nets};
     use proptest::prelude::*;
     use std::vec::Vec;
     use std::{assert_eq, vec};
@@ -360,7 +360,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(cases(512)))]
+        #![proptest_config(config(512))]
 
         #[test]
         fn row_by_row_a_net_computes_the_same(sample in nets()) {

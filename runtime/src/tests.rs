@@ -137,7 +137,7 @@ fn say_what_is_skipped() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(2048)))]
+    #![proptest_config(config(2048))]
 
     #[test]
     fn layers_are_their_formulas(problem in layers().prop_flat_map(problem)) {
@@ -151,7 +151,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
+    #![proptest_config(config(64))]
 
     #[test]
     fn an_observed_net_computes_the_same(sample in nets()) {
@@ -179,7 +179,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(512)))]
+    #![proptest_config(config(512))]
 
     #[test]
     fn whole_nets_are_their_layers(problems in chains().prop_flat_map(|net| net.into_iter().map(problem).collect::<Vec<_>>())) {
@@ -203,7 +203,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(1024)))]
+    #![proptest_config(config(1024))]
 
     #[test]
     fn two_layers_as_one_are_one_after_the_other(
@@ -244,12 +244,16 @@ fn as_one<K: Kernels>(stem: &Problem, block: &Problem, poison: i8) -> Vec<i8> {
     after[..output].to_vec()
 }
 
-/// `OFA_CASES`, or the usual number.
-pub(crate) fn cases(usual: u32) -> u32 {
-    match std::env::var("OFA_CASES") {
+/// So many cases as `OFA_CASES` says, or else `usual`. One under miri, which takes a minute for what a processor does in a
+/// moment, and shows tests no files.
+pub(crate) fn config(usual: u32) -> ProptestConfig {
+    if cfg!(miri) {
+        return ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() };
+    }
+    ProptestConfig::with_cases(match std::env::var("OFA_CASES") {
         Ok(cases) => cases.parse().expect("OFA_CASES is a number"),
         Err(_) => usual,
-    }
+    })
 }
 
 /// Every kind of kernels, in an arena of exactly the planned size, against one layer after the other.
