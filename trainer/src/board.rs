@@ -106,7 +106,7 @@ impl Board {
     }
 
     /// Whether equal work takes equally many ticks, always: so it is where instructions are counted.
-    pub fn is_deterministic(&self) -> bool {
+    pub(crate) fn is_deterministic(&self) -> bool {
         self.unit == "instructions"
     }
 

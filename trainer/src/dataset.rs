@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What training learns from never judges a net: the parts are the same in every run, whatever its seed. Whatever is
-//! seen of a picture is seen through [`resample()`], so that all steps see the same bytes.
+//! seen of a picture is seen through `resample`, so that all steps see the same bytes.
 
 mod cifar;
 mod folder;
@@ -28,8 +28,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use images::Images;
-pub use picture::{Picture, SHORT_SIDE};
-pub use resample::{Window, resample};
+pub(crate) use picture::Picture;
+pub(crate) use resample::{Window, resample};
 pub use split::Split;
 
 /// One in so many training images is kept for validation, where a dataset brings none for that.

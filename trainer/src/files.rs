@@ -114,7 +114,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, how: &str) -> Result<T> {
 ///
 /// # Errors
 /// If it is neither: lists the names there are; or if the file cannot be read.
-pub fn built_in_or_file(
+pub(crate) fn built_in_or_file(
     kind: &str,
     built_in: &[(&str, &'static str)],
     name_or_path: &str,
@@ -134,7 +134,7 @@ pub fn built_in_or_file(
 ///
 /// # Errors
 /// One line that names the origin, the line and the field.
-pub fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
+pub(crate) fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
     let describe = |field: Option<String>, error: &toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let field = field.filter(|path| path != ".").map_or(String::new(), |path| format!("{path}: "));

@@ -95,7 +95,7 @@ impl Lab {
     }
 
     /// Where the status is, for people.
-    pub fn page_path(&self) -> PathBuf {
+    pub(crate) fn page_path(&self) -> PathBuf {
         self.out.join("status.html")
     }
 }

@@ -26,16 +26,16 @@ pub mod evaluate;
 pub mod files;
 pub mod firmware;
 #[cfg(feature = "torch")]
-pub mod fit;
-pub mod float;
-pub mod journal;
+mod fit;
+mod float;
+mod journal;
 pub mod lab;
 pub mod link;
 pub mod loader;
 pub mod measure;
-pub mod metrics;
+mod metrics;
 pub mod model;
-pub mod onnx;
+mod onnx;
 pub mod original;
 mod panel;
 pub mod predictor;
@@ -58,6 +58,6 @@ pub mod supernet;
 pub mod survey;
 pub mod table;
 #[cfg(feature = "torch")]
-pub mod tensorboard;
+mod tensorboard;
 #[cfg(feature = "torch")]
 pub mod train;

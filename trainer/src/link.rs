@@ -13,8 +13,9 @@ use latency_probe::{
 use runtime::Layer;
 use thiserror::Error;
 
-pub use port::rtt;
-pub use port::{Port, Program, Streams, parse as parse_port};
+pub(crate) use port::rtt;
+pub use port::{Port, Streams};
+pub(crate) use port::{Program, parse as parse_port};
 
 /// How often a request is sent, as long as its frame or its reply's is lost or damaged.
 const TRIES: usize = 4;

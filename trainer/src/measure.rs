@@ -97,7 +97,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// If the board had to be asked, and does not answer.
-    pub fn probe_name(&self) -> Result<String> {
+    pub(crate) fn probe_name(&self) -> Result<String> {
         match &self.probe {
             Some(probe) => Ok(probe.sha256.clone()),
             None => Ok(self.said()?.probe),
@@ -213,7 +213,7 @@ fn settle(table: &LatencyTable, path: &Path, journal: &Path) -> Result<()> {
 }
 
 /// What a journal of that board's layers begins with.
-pub fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
+pub(crate) fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
     Identity {
         format: "ofa-measure".into(),
         board: board.name.clone(),
@@ -224,7 +224,7 @@ pub fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
 }
 
 /// Beside the table.
-pub fn journal_path(out: &Path, identity: &Identity) -> PathBuf {
+pub(crate) fn journal_path(out: &Path, identity: &Identity) -> PathBuf {
     let hash = Sha256::digest(serde_json::to_vec(identity).expect("numbers and strings serialise"));
     let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let mut path = out.as_os_str().to_owned();
@@ -250,7 +250,7 @@ fn table(
 ///
 /// # Errors
 /// If the board has gone, or what a firmware takes cannot be measured.
-pub fn describe(
+pub(crate) fn describe(
     bench: &Bench<'_>,
     space: &Space,
     settings: Settings,

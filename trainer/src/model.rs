@@ -66,7 +66,7 @@ impl Compiled {
     ///
     /// # Errors
     /// As [`Compiled::scores`].
-    pub fn maps(&self, image: &[u8]) -> Result<Vec<Vec<i8>>> {
+    pub(crate) fn maps(&self, image: &[u8]) -> Result<Vec<Vec<i8>>> {
         let net = self.net()?;
         let mut map = vec![0; net.input().len()];
         place(image, &net, &mut map)?;

@@ -19,6 +19,7 @@ mod table;
 mod tests;
 mod yaml;
 
-pub use features::{FEATURES, layers_for, resolutions};
+pub use features::resolutions;
+pub(crate) use features::{FEATURES, layers_for};
 pub use predictor::read_predictor;
 pub use table::{Imported, read_table};

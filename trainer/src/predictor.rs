@@ -161,7 +161,7 @@ impl Predictor {
     ///
     /// # Errors
     /// If a prediction is no finite number.
-    pub fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
+    pub(crate) fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
         let ones = |arch| {
             let features = features(&self.space, arch).into_iter().zip(0..);
             features.filter(|(feature, _)| *feature > 0.0).map(|(_, position)| position).collect()
@@ -192,7 +192,7 @@ impl Predictor {
 impl Prediction {
     /// What the measured accuracy is within nineteen times in twenty, if errors are normal: two deviations on both
     /// sides.
-    pub fn interval(&self) -> [f32; 2] {
+    pub(crate) fn interval(&self) -> [f32; 2] {
         [self.accuracy - 2.0 * self.deviation, self.accuracy + 2.0 * self.deviation]
     }
 

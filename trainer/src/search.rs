@@ -181,7 +181,7 @@ impl Figure {
 
 impl Net {
     /// Its accuracy and how far that may be off.
-    pub fn prediction(&self) -> Prediction {
+    pub(crate) fn prediction(&self) -> Prediction {
         Prediction { accuracy: self.accuracy, deviation: self.deviation }
     }
 }

@@ -189,7 +189,7 @@ impl Space {
     }
 
     /// The same nets for another number of classes.
-    pub fn with_classes(&self, classes: u16) -> Self {
+    pub(crate) fn with_classes(&self, classes: u16) -> Self {
         Self { classes: Positive(classes), ..self.clone() }
     }
 
@@ -233,7 +233,7 @@ impl Space {
     }
 
     /// For each of a net's layers, the position of the same layer in the largest net: whose weights it uses.
-    pub fn slots(&self, arch: &Arch) -> Vec<usize> {
+    pub(crate) fn slots(&self, arch: &Arch) -> Vec<usize> {
         let mut slots = vec![0];
         let mut next = 1;
         for (stage, blocks) in self.stages.0.iter().zip(&arch.stages) {
@@ -305,7 +305,7 @@ impl Space {
     }
 
     /// The largest net with the expand ratios that are `steps` below the widest, or the narrowest there are.
-    pub fn narrowed(&self, steps: usize) -> Arch {
+    pub(crate) fn narrowed(&self, steps: usize) -> Arch {
         let mut arch = self.largest();
         for (stage, blocks) in self.stages.0.iter().zip(&mut arch.stages) {
             let ratio = stage.expand.0[(stage.expand.0.len() - 1).saturating_sub(steps)];
@@ -376,23 +376,23 @@ impl Stage {
     }
 
     /// Its deepest choice.
-    pub fn max_depth(&self) -> usize {
+    pub(crate) fn max_depth(&self) -> usize {
         usize::from(self.depth.0[self.depth.0.len() - 1])
     }
 
     /// The last kernel and the last expand ratio.
-    pub fn largest_block(&self) -> BlockArch {
+    pub(crate) fn largest_block(&self) -> BlockArch {
         BlockArch { kernel: self.kernel.0[self.kernel.0.len() - 1], expand: self.expand.0[self.expand.0.len() - 1] }
     }
 
     /// A kernel and an expand ratio drawn evenly.
-    pub fn sample_block(&self, rng: &mut impl Rng) -> BlockArch {
+    pub(crate) fn sample_block(&self, rng: &mut impl Rng) -> BlockArch {
         BlockArch { kernel: pick(&self.kernel.0, rng), expand: pick(&self.expand.0, rng) }
     }
 }
 
 /// One of the choices, each as likely as the others.
-pub fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
+pub(crate) fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
     choices[rng.random_range(0..choices.len())]
 }
 

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Split;
 use crate::evaluate::Judge;
 use crate::files::{self, Header};
-use crate::fit::{CurvePoint, FitReport, fit};
+use crate::fit::fit;
 use crate::predictor::{self, Dense, Prediction, features};
 use crate::progress::with_progress;
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
 use journal::{Identity, Journal};
 
+pub use crate::fit::{CurvePoint, FitReport};
 pub use noise::{Limit, Noise};
 pub use study::{Chosen, Study, study};
 

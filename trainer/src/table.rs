@@ -336,7 +336,7 @@ impl LatencyTable {
 }
 
 /// The middle one, the lower of two.
-pub fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
+pub(crate) fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()

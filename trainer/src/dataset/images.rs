@@ -29,7 +29,7 @@ impl Images {
     }
 
     /// Values of one image.
-    pub fn image_len(&self) -> usize {
+    pub(crate) fn image_len(&self) -> usize {
         usize::from(self.side) * usize::from(self.side) * usize::from(self.channels)
     }
 
@@ -49,7 +49,7 @@ impl Images {
     }
 
     /// All of them at another size.
-    pub fn resized(&self, side: u16) -> Self {
+    pub(crate) fn resized(&self, side: u16) -> Self {
         if side == self.side {
             return self.clone();
         }

@@ -66,7 +66,7 @@ impl Split {
     }
 
     /// The pictures at these positions, in this order.
-    pub fn select(&self, positions: &[usize]) -> Self {
+    pub(crate) fn select(&self, positions: &[usize]) -> Self {
         Self {
             source: self.source.clone(),
             positions: positions.iter().map(|&i| self.positions[i]).collect(),
@@ -76,7 +76,7 @@ impl Split {
     }
 
     /// At most `count` pictures from `start` on.
-    pub fn range(&self, start: usize, count: usize) -> Self {
+    pub(crate) fn range(&self, start: usize, count: usize) -> Self {
         let end = self.len().min(start.saturating_add(count));
         self.select(&(start.min(end)..end).collect::<Vec<_>>())
     }
@@ -106,7 +106,7 @@ impl Split {
     ///
     /// # Errors
     /// If more files than one in 50 cannot be decoded.
-    pub fn picture(&self, i: usize) -> Result<(Picture<'_>, u16)> {
+    pub(crate) fn picture(&self, i: usize) -> Result<(Picture<'_>, u16)> {
         let (paths, damaged) = match &*self.source {
             Source::Squares(images) => {
                 let picture = images.picture(self.positions[i] as usize);

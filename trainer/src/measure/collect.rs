@@ -125,13 +125,13 @@ impl<'a> Collection<'a> {
     }
 
     /// How many layers are known well enough.
-    pub fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         let state = self.lock();
         self.plan.layers.iter().filter(|layer| self.is_settled(&state, layer)).count()
     }
 
     /// How many layers there are.
-    pub fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.plan.layers.len()
     }
 
@@ -178,7 +178,7 @@ impl<'a> Collection<'a> {
     ///
     /// # Errors
     /// Of the board, or of the journal.
-    pub fn admit(&self, link: &mut Link) -> Result<Option<String>> {
+    pub(crate) fn admit(&self, link: &mut Link) -> Result<Option<String>> {
         // One at a time, so that each but the first has something to be compared with.
         let _one = self.admitting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let others = self.lock().readings.clone();

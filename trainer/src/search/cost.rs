@@ -112,12 +112,12 @@ impl Costs {
     }
 
     /// The sides of images that the table is for; `None` without a board.
-    pub fn resolutions(&self) -> Option<&[u16]> {
+    pub(crate) fn resolutions(&self) -> Option<&[u16]> {
         self.ticks.as_ref().map(|ticks| &ticks.resolutions[..])
     }
 
     /// Ticks of a layer; `None` where the board refuses it or there is none.
-    pub fn ticks(&self, layer: &Layer) -> Option<u64> {
+    pub(crate) fn ticks(&self, layer: &Layer) -> Option<u64> {
         self.ticks.as_ref()?.layers.get(layer).copied().flatten().map(u64::from)
     }
 

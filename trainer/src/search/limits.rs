@@ -103,13 +103,13 @@ impl Limits {
     }
 
     /// The same with another limit of one quantity.
-    pub fn with(mut self, quantity: Quantity, limit: u64) -> Self {
+    pub(crate) fn with(mut self, quantity: Quantity, limit: u64) -> Self {
         *self.slot(quantity) = Some(limit);
         self
     }
 
     /// Those that there are.
-    pub fn iter(&self) -> impl Iterator<Item = (Quantity, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Quantity, u64)> {
         Quantity::ALL.into_iter().filter_map(|quantity| Some((quantity, self.get(quantity)?)))
     }
 
