@@ -115,6 +115,18 @@ pub(crate) fn is_programmed(board: &Board, address: Option<&str>) -> bool {
 
 /// Starts a board with that firmware, and ends it when the work is done.
 ///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::device::with_board;
+/// use trainer::firmware::{Binary, build};
+///
+/// let board = Board::load("mps2-an386")?;
+/// let probe = build(&board, Binary::Probe)?;
+/// let core = with_board(&board, &probe, |link| Ok(link.hello()?.0.core.to_string()))?;
+/// assert_eq!(core, board.core);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// The work's, with what the board said last; or why the board cannot be started, or that it is another.
 pub fn with_board<R>(board: &Board, firmware: &Firmware, work: impl FnOnce(&mut Link) -> Result<R>) -> Result<R> {
@@ -170,6 +182,16 @@ pub(crate) fn share_out<T: Sync, R: Send>(
 }
 
 /// What is between this host and the board, with its version where that matters.
+///
+/// ```
+/// use trainer::board::Board;
+/// use trainer::device::describe_link;
+///
+/// let host = Board::load("host")?;
+/// assert_eq!(describe_link(&host, None)?, "a child process");
+/// assert_eq!(describe_link(&host, Some("tcp:phone:4000"))?, "tcp:phone:4000");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the emulator is not installed.

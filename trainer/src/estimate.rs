@@ -12,6 +12,23 @@
 //! the ridge is the one with which they are foretold best, and an interval is as wide as their errors ask for, each in units of how
 //! uncertain the others leave it (conformal prediction with studentised residuals; Lei et al., "Distribution-free
 //! predictive inference for regression", 2018).
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! use trainer::estimate::{Prior, choose, complete};
+//!
+//! let space = made_up::space();
+//! let layers = space.distinct_layers();
+//! let measured = choose(&layers, 30, 0);
+//! let mut table = made_up::table(&space);
+//! table.layers.retain(|entry| measured.contains(&entry.layer));
+//!
+//! assert!(layers.iter().all(|layer| Prior::Macs.knows(layer)));
+//! let held_out = complete(&mut table, &layers, Prior::Macs)?;
+//! assert_eq!((held_out.layers, table.layers.len()), (30, layers.len()));
+//! assert!(held_out.median_error < 0.01, "the made-up ticks follow the multiplications");
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod choose;
 mod complete;

@@ -72,6 +72,22 @@ fn calibration_batches(train: &Split, resolution: u16, device: Device) -> Result
 
 /// The subnet on its own, with statistics from `train`.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// # use rand::SeedableRng;
+/// # use trainer::supernet::Supernet;
+/// use trainer::evaluate::extract;
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// # let normalisation = dataset.train.normalisation()?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let subnet = extract(&supernet, &space.smallest(), &dataset.train, 1)?;
+/// assert_eq!(subnet.layers.len(), space.layers(&space.smallest()).len());
+/// assert_eq!(subnet.header.space, space.hash());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the space lacks the arch.
 pub fn extract(supernet: &Supernet, arch: &Arch, train: &Split, seed: u64) -> Result<Subnet> {

@@ -1,4 +1,22 @@
 //! Files that other steps rely on: written whole or not at all, and refused with a reason.
+//!
+//! ```
+//! use trainer::files::{Header, check_writable, read, read_json, write, write_json};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("new/header.json");
+//! check_writable(&path)?;
+//! write_json(&path, &Header::new("ofa-made-up", "3f2a", 7))?;
+//! let header: Header = read_json(&path, "ofa make-up")?;
+//! header.expect(&path, "ofa-made-up", "3f2a", "ofa make-up")?;
+//! let error = header.expect(&path, "ofa-made-up", "91c0", "ofa make-up").unwrap_err();
+//! assert!(error.to_string().ends_with("made for space 3f2a, this is 91c0; run: ofa make-up"));
+//!
+//! write(&path, b"half")?;
+//! assert_eq!(read(&path, "ofa make-up")?, b"half");
+//! assert!(read_json::<Header>(&path, "ofa make-up").is_err());
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 use std::borrow::Cow;
 use std::io::Write;

@@ -37,6 +37,29 @@ use weights::{Attention, Dense, Norm, Unit};
 const EPSILON: f64 = 1e-5;
 
 /// All weights of a space's nets.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use rand::SeedableRng;
+/// use rand_chacha::ChaCha8Rng;
+/// use tch::{Device, Kind, Tensor};
+/// use trainer::supernet::Supernet;
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// let normalisation = dataset.train.normalisation()?;
+/// let supernet = Supernet::new(&space, normalisation, Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1))?;
+/// supernet.check(&dataset)?;
+/// assert!(supernet.facts().is_none(), "it has learned nothing yet");
+/// let pixels = Tensor::full([4, 1, 24, 24], 128.0, (Kind::Float, Device::Cpu));
+/// assert_eq!(supernet.forward(&space.smallest(), &pixels).size(), [4, 2]);
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("supernet.safetensors");
+/// supernet.save(&path, 1)?;
+/// let (loaded, seed) = Supernet::load(&path, Device::Cpu)?;
+/// assert_eq!((loaded.space(), loaded.normalisation(), seed), (&space, supernet.normalisation(), 1));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Supernet {
     space: Space,

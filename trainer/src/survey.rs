@@ -75,6 +75,27 @@ pub struct Subject<'a> {
 /// nets are journalled beside it, so that the same call goes on where the last one ended, however that came about, and
 /// ends the same. More nets of the same seed add to those judged before.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// # use rand::SeedableRng;
+/// # use trainer::supernet::Supernet;
+/// use trainer::predictor::Predictor;
+/// use trainer::survey::{Subject, run};
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// # let normalisation = dataset.train.normalisation()?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &dataset.validation };
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("predictor.onnx");
+/// let survey = run(subject, 12, 1, &path)?;
+/// assert!(survey.text().contains("trained on 12 nets") && survey.plot().starts_with("<svg"));
+/// survey.save(&path)?;
+/// assert!((0.0..=1.0).contains(&Predictor::load(&path, &space)?.predict(&[space.middle()])?[0]));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If there are too few nets to train on, pictures cannot be decoded, or the journal is damaged or cannot be written.
 pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Survey> {

@@ -5,6 +5,16 @@ use rayon::prelude::*;
 use super::picture::Picture;
 
 /// Square images with their classes.
+///
+/// ```
+/// use trainer::dataset::Images;
+///
+/// let images = Images { side: 2, channels: 1, pixels: vec![1, 2, 3, 4, 5, 6, 7, 8], labels: vec![0, 1] };
+/// assert_eq!((images.len(), images.image(1)), (2, &[5, 6, 7, 8][..]));
+/// assert_eq!(images.first(1).pixels, [1, 2, 3, 4]);
+/// assert_eq!(images.resized(4).image(0).len(), 16);
+/// assert!(images.first(0).is_empty());
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Images {
     /// Pixels in a row and in a column.
@@ -49,7 +59,7 @@ impl Images {
     }
 
     /// All of them at another size.
-    pub(crate) fn resized(&self, side: u16) -> Self {
+    pub fn resized(&self, side: u16) -> Self {
         if side == self.side {
             return self.clone();
         }

@@ -22,6 +22,15 @@ pub enum Quantity {
 }
 
 /// The most that a net may cost; `None`: anything.
+///
+/// ```
+/// use trainer::search::{Limits, Quantity};
+///
+/// let limits = Limits::parse(["sram=64k", "latency=5ms"], Some("ns"))?;
+/// assert_eq!((limits.sram, limits.get(Quantity::Latency)), (Some(65_536), Some(5_000_000)));
+/// assert!(Limits::parse(["latency=5ms"], None).is_err(), "without a latency table");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// In the latency table's unit.
