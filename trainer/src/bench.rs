@@ -1,4 +1,13 @@
 //! Times single kernels, in the terms in which kernel libraries are compared.
+//!
+//! ```
+//! use trainer::bench::{Problem, kernels_here};
+//!
+//! let fields = serde_json::from_str(r#"{ "kind": "pointwise", "input": [4, 4, 8], "out": 16 }"#)?;
+//! let rows = kernels_here(&[Problem::parse(&fields)?], 0, &|| ());
+//! assert_eq!((&rows[0]["macs"], &rows[0]["exact"]), (&(4 * 4 * 8 * 16).into(), &true.into()));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod host;
 
@@ -109,6 +118,16 @@ impl Problem {
 /// `ticks_per_mac`, `arena_bytes` (all that is alive at once) and `exact` (every value is the host's; if one is not, all
 /// of this fails); or `unsupported`.
 ///
+/// ```no_run
+/// use trainer::bench::{Problem, kernels};
+/// use trainer::board::Board;
+///
+/// let fields = serde_json::from_str(r#"{ "kind": "conv", "input": [8, 8, 3], "out": 16, "kernel": 3 }"#)?;
+/// let rows = kernels(&Board::load("mps2-an386")?, &[Problem::parse(&fields)?], 0, &|| ())?;
+/// assert_eq!(rows[0]["unit"], "instructions");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`crate::measure::measure`].
 pub fn kernels(
@@ -160,6 +179,17 @@ pub struct NetBench {
 }
 
 /// Runs a compiled net on a grey image, and each of its layers alone.
+///
+/// ```no_run
+/// use trainer::bench::net;
+/// use trainer::board::Board;
+/// use trainer::model::Compiled;
+///
+/// let model = Compiled::load("out/model".as_ref())?;
+/// let bench = net(&Board::load("mps2-an386")?, &model, 0, &|| ())?;
+/// assert!(bench.exact && bench.arena_bytes < bench.unfused_bytes);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`kernels`] and [`crate::run::run`].

@@ -12,6 +12,16 @@ use crate::files;
 pub use new::create;
 
 /// A board, as its `board.toml` describes it.
+///
+/// ```
+/// use trainer::board::{Board, root};
+///
+/// let board = Board::load("mps2-an386")?;
+/// assert!(board.is_emulated() && Board::names()?.contains(&board.name));
+/// assert_eq!(board.folder, root().join("boards/mps2-an386"));
+/// assert!(Board::load("nowhere").is_err());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
@@ -106,7 +116,7 @@ impl Board {
     }
 
     /// Whether equal work takes equally many ticks, always: so it is where instructions are counted.
-    pub fn is_deterministic(&self) -> bool {
+    pub(crate) fn is_deterministic(&self) -> bool {
         self.unit == "instructions"
     }
 

@@ -49,6 +49,25 @@ pub struct Compilation {
 
 /// Quantises a subnet, judges it on the test images and writes the report.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::compile::{Settings, compile};
+/// use trainer::model::Compiled;
+/// use trainer::quantise::Method;
+/// use trainer::subnet::Subnet;
+///
+/// let space = made_up::space();
+/// let subnet = Subnet::random(&space, &space.smallest(), 1);
+/// let settings = Settings { calibration_images: 16, seed: 0, method: Method::default(), table: None };
+/// let compilation = compile(&subnet, &made_up::dataset(), &settings)?;
+/// assert_eq!(compilation.report.accuracy.images, 16);
+///
+/// let folder = tempfile::tempdir()?;
+/// compilation.save(folder.path())?;
+/// assert_eq!(Compiled::load(folder.path())?, compilation.model);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the dataset is not one for this net, or the latency table lacks a layer.
 pub fn compile(subnet: &Subnet, dataset: &Dataset, settings: &Settings) -> Result<Compilation> {

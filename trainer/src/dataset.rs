@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What training learns from never judges a net: the parts are the same in every run, whatever its seed. Whatever is
-//! seen of a picture is seen through [`resample()`], so that all steps see the same bytes.
+//! seen of a picture is seen through `resample`, so that all steps see the same bytes.
 
 mod cifar;
 mod folder;
@@ -28,8 +28,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use images::Images;
-pub use picture::{Picture, SHORT_SIDE};
-pub use resample::{Window, resample};
+pub(crate) use picture::Picture;
+pub(crate) use resample::{Window, resample};
 pub use split::Split;
 
 /// One in so many training images is kept for validation, where a dataset brings none for that.
@@ -42,6 +42,16 @@ const TEST_SHARE: usize = 6;
 const CLASSES: usize = 4096;
 
 /// Three sets of images that share none.
+///
+/// ```
+/// use trainer::dataset::{Dataset, Images, Split};
+///
+/// let grey = Split::from(Images { side: 1, channels: 1, pixels: vec![10, 90], labels: vec![0, 1] });
+/// let dataset = Dataset::new(grey.clone(), grey.clone(), grey, vec!["dark".into(), "bright".into()])?;
+/// assert_eq!((dataset.facts().train, dataset.facts().classes.len()), (2, 2));
+/// assert_eq!(dataset.widened(3).train.resized(1)?.image(1), [90; 3]);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// To learn from, and to calibrate on.
@@ -90,6 +100,22 @@ impl Dataset {
     /// of an image folder, that share of each class. One coloured image makes all of a folder's three-coloured. Damaged
     /// files are named on stderr and left out, as long as they are not more than one in 50. What decoded takes no more
     /// than a gibibyte is held in memory, the rest decoded whenever it is used.
+    ///
+    /// ```
+    /// use trainer::dataset::Dataset;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// for class in ["cat", "dog"] {
+    ///     std::fs::create_dir(folder.path().join(class))?;
+    ///     for i in 0..12 {
+    ///         image::GrayImage::new(32, 24).save(folder.path().join(class).join(format!("{i}.png")))?;
+    ///     }
+    /// }
+    /// let dataset = Dataset::load(folder.path())?;
+    /// assert_eq!(dataset.names, ["cat", "dog"]);
+    /// assert_eq!(dataset.train.len() + dataset.validation.len() + dataset.test.len(), 24);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     ///
     /// # Errors
     /// One line that names the file or folder at fault.
@@ -152,6 +178,15 @@ impl Dataset {
     }
 
     /// The images that `--data` names, or the usual ones, [widened](Self::widened) to so many channels.
+    ///
+    /// ```no_run
+    /// use trainer::dataset::Dataset;
+    ///
+    /// let dataset = Dataset::named(None, 3)?;
+    /// assert_eq!(dataset.train.channels(), 3, "grey Fashion-MNIST as three equal colours");
+    /// assert!(Dataset::default_folder().ends_with("fashion-mnist"));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As those of [`Self::load`].

@@ -67,6 +67,32 @@ pub struct Demo {
 /// Runs every step, says a line for each and a table at the end, and leaves `summary.json` and `report.html` beside the
 /// files.
 ///
+/// ```no_run
+/// use tch::Device;
+/// use trainer::board::Board;
+/// use trainer::dataset::Dataset;
+/// use trainer::demo::{Demo, recipe, run};
+/// use trainer::recipe::Recipe;
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion")?;
+/// let demo = Demo {
+///     recipe: Recipe::load(recipe(&space))?,
+///     dataset: Dataset::named(None, space.input.channels.0)?,
+///     space,
+///     board: Board::load("mps2-an386")?,
+///     device: Device::Cpu,
+///     out: "out".into(),
+///     seed: 0,
+///     samples: 100,
+///     validation_images: 1000,
+///     device_images: 20,
+/// };
+/// let summary = run(&demo, |line| println!("{line}"))?;
+/// assert!(summary.device.logits_equal_host);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// What a step returns; or if the device's scores are not the host's.
 pub fn run(demo: &Demo, mut say: impl FnMut(&str)) -> Result<Summary> {

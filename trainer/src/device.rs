@@ -24,7 +24,7 @@ const HOST_WITHIN: Duration = Duration::from_secs(60);
 const ASLEEP: &str = "icount sleep disabled and no active timers";
 
 /// A board that has said who it is.
-pub struct Device {
+pub(crate) struct Device {
     /// To ask it.
     pub link: Link,
     child: Option<Child>,
@@ -36,7 +36,7 @@ impl Device {
     ///
     /// # Errors
     /// One line that says what to do, with what the program between said last.
-    pub fn connect(port: &dyn Port, board: &str) -> Result<Self> {
+    pub(crate) fn connect(port: &dyn Port, board: &str) -> Result<Self> {
         let Streams { input, output, child, said } = port.open()?;
         let mut device = Self { link: Link::new(input, output, port.patience()), child, said };
         match device.link.hello().map_err(Into::into).and_then(|(facts, _)| check(board, &facts)) {
@@ -46,7 +46,7 @@ impl Device {
     }
 
     /// Ends it; the error with what the board said last.
-    pub fn bury(self, error: anyhow::Error) -> anyhow::Error {
+    pub(crate) fn bury(self, error: anyhow::Error) -> anyhow::Error {
         drop(self.link);
         let mut words = self.child.map_or(Vec::new(), Child::last_words);
         words.retain(|line| !line.ends_with(ASLEEP));
@@ -64,7 +64,7 @@ impl Device {
 ///
 /// # Errors
 /// If the address is none, or the board cannot be reached without a firmware.
-pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -> Result<Box<dyn Port>> {
+pub(crate) fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -> Result<Box<dyn Port>> {
     if let Some(address) = address
         && rtt_probe(board, Some(address)).is_none()
     {
@@ -98,7 +98,7 @@ pub fn port(board: &Board, firmware: Option<&Firmware>, address: Option<&str>) -
 }
 
 /// `Some` if the board is reached through a debug probe, and in it which one, where that is said.
-pub fn rtt_probe<'a>(board: &Board, address: Option<&'a str>) -> Option<Option<&'a str>> {
+pub(crate) fn rtt_probe<'a>(board: &Board, address: Option<&'a str>) -> Option<Option<&'a str>> {
     match (&board.link, address) {
         (board::Link::Rtt { .. }, None) => Some(None),
         (board::Link::Rtt { .. }, Some(address)) => {
@@ -109,11 +109,23 @@ pub fn rtt_probe<'a>(board: &Board, address: Option<&'a str>) -> Option<Option<&
 }
 
 /// Whether this host programs the board with the firmware that it builds; others have theirs already.
-pub fn is_programmed(board: &Board, address: Option<&str>) -> bool {
+pub(crate) fn is_programmed(board: &Board, address: Option<&str>) -> bool {
     board.is_emulated() && address.is_none() || rtt_probe(board, address).is_some()
 }
 
 /// Starts a board with that firmware, and ends it when the work is done.
+///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::device::with_board;
+/// use trainer::firmware::{Binary, build};
+///
+/// let board = Board::load("mps2-an386")?;
+/// let probe = build(&board, Binary::Probe)?;
+/// let core = with_board(&board, &probe, |link| Ok(link.hello()?.0.core.to_string()))?;
+/// assert_eq!(core, board.core);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// The work's, with what the board said last; or why the board cannot be started, or that it is another.
@@ -133,7 +145,7 @@ fn named(board: &Board, error: anyhow::Error) -> anyhow::Error {
 ///
 /// # Errors
 /// Of a task that fails, as [`with_board`]; the others are then left.
-pub fn share_out<T: Sync, R: Send>(
+pub(crate) fn share_out<T: Sync, R: Send>(
     board: &Board,
     firmware: &Firmware,
     boards: usize,
@@ -170,6 +182,16 @@ pub fn share_out<T: Sync, R: Send>(
 }
 
 /// What is between this host and the board, with its version where that matters.
+///
+/// ```
+/// use trainer::board::Board;
+/// use trainer::device::describe_link;
+///
+/// let host = Board::load("host")?;
+/// assert_eq!(describe_link(&host, None)?, "a child process");
+/// assert_eq!(describe_link(&host, Some("tcp:phone:4000"))?, "tcp:phone:4000");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the emulator is not installed.

@@ -12,6 +12,23 @@
 //! the ridge is the one with which they are foretold best, and an interval is as wide as their errors ask for, each in units of how
 //! uncertain the others leave it (conformal prediction with studentised residuals; Lei et al., "Distribution-free
 //! predictive inference for regression", 2018).
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! use trainer::estimate::{Prior, choose, complete};
+//!
+//! let space = made_up::space();
+//! let layers = space.distinct_layers();
+//! let measured = choose(&layers, 30, 0);
+//! let mut table = made_up::table(&space);
+//! table.layers.retain(|entry| measured.contains(&entry.layer));
+//!
+//! assert!(layers.iter().all(|layer| Prior::Macs.knows(layer)));
+//! let held_out = complete(&mut table, &layers, Prior::Macs)?;
+//! assert_eq!((held_out.layers, table.layers.len()), (30, layers.len()));
+//! assert!(held_out.median_error < 0.01, "the made-up ticks follow the multiplications");
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod choose;
 mod complete;
@@ -89,7 +106,7 @@ pub struct HeldOut {
 
 /// What each kind of work costs on a board.
 #[derive(Clone, Debug)]
-pub struct Estimator<'a> {
+pub(crate) struct Estimator<'a> {
     columns: Columns<'a>,
     /// Of each column.
     costs: Vec<f64>,
@@ -122,7 +139,7 @@ impl<'a> Estimator<'a> {
     ///
     /// # Errors
     /// If there are fewer than [`FEWEST`], or the prior does not know one of them.
-    pub fn fit(all: &[Layer], measured: &[(Layer, u32)], prior: Prior<'a>) -> Result<Self> {
+    pub(crate) fn fit(all: &[Layer], measured: &[(Layer, u32)], prior: Prior<'a>) -> Result<Self> {
         ensure!(measured.len() >= FEWEST, "{} measured layers foretell no others; measure {FEWEST}", measured.len());
         let mut best: Option<(Columns<'a>, Fit)> = None;
         for prior in if matches!(prior, Prior::Macs) { vec![prior] } else { vec![prior, Prior::Macs] } {
@@ -160,12 +177,12 @@ impl<'a> Estimator<'a> {
     }
 
     /// Of the layers that it was fitted on.
-    pub fn held_out(&self) -> HeldOut {
+    pub(crate) fn held_out(&self) -> HeldOut {
         self.held_out
     }
 
     /// Measured layers that the others do not explain, by position, with the ticks that those foretell.
-    pub fn implausible(&self) -> impl Iterator<Item = (usize, u32)> {
+    pub(crate) fn implausible(&self) -> impl Iterator<Item = (usize, u32)> {
         self.implausible.iter().copied()
     }
 
@@ -173,7 +190,7 @@ impl<'a> Estimator<'a> {
     ///
     /// # Errors
     /// If the prior does not know it.
-    pub fn estimate(&self, layer: &Layer) -> Result<Estimate> {
+    pub(crate) fn estimate(&self, layer: &Layer) -> Result<Estimate> {
         let row = self.columns.row(layer)?;
         let least = LEAST_SHARE * self.columns.factor * self.columns.prior_of(layer)?;
         let ticks = dot(&row, &self.costs).max(least).max(1.0);

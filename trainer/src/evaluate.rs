@@ -28,7 +28,7 @@ const CALIBRATION_BATCHES: usize = 4;
 const BATCH: usize = 250;
 
 /// Images as a tensor: count × channels × height × width, float pixels from 0 to 255.
-pub fn pixels(images: &Images, device: Device) -> Tensor {
+pub(crate) fn pixels(images: &Images, device: Device) -> Tensor {
     bytes(images, device).to_kind(Kind::Float)
 }
 
@@ -40,7 +40,7 @@ fn bytes(images: &Images, device: Device) -> Tensor {
 }
 
 /// Classes as a tensor.
-pub fn labels(images: &Images, device: Device) -> Tensor {
+pub(crate) fn labels(images: &Images, device: Device) -> Tensor {
     let labels: Vec<i64> = images.labels.iter().copied().map(i64::from).collect();
     Tensor::from_slice(&labels).to_device(device)
 }
@@ -55,7 +55,7 @@ fn batch(resolution: u16) -> usize {
 ///
 /// # Errors
 /// If pictures cannot be decoded.
-pub fn calibrate(supernet: &Supernet, arch: &Arch, train: &Split) -> Result<Statistics> {
+pub(crate) fn calibrate(supernet: &Supernet, arch: &Arch, train: &Split) -> Result<Statistics> {
     let batches = calibration_batches(train, arch.resolution, supernet.device())?;
     let of_batch = |batch: &Tensor| supernet.statistics(arch, &batch.to_kind(Kind::Float));
     Ok(Statistics::mean(&batches.iter().map(of_batch).collect::<Vec<_>>()))
@@ -72,6 +72,22 @@ fn calibration_batches(train: &Split, resolution: u16, device: Device) -> Result
 
 /// The subnet on its own, with statistics from `train`.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// # use rand::SeedableRng;
+/// # use trainer::supernet::Supernet;
+/// use trainer::evaluate::extract;
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// # let normalisation = dataset.train.normalisation()?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let subnet = extract(&supernet, &space.smallest(), &dataset.train, 1)?;
+/// assert_eq!(subnet.layers.len(), space.layers(&space.smallest()).len());
+/// assert_eq!(subnet.header.space, space.hash());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the space lacks the arch.
 pub fn extract(supernet: &Supernet, arch: &Arch, train: &Split, seed: u64) -> Result<Subnet> {
@@ -84,7 +100,7 @@ pub fn extract(supernet: &Supernet, arch: &Arch, train: &Split, seed: u64) -> Re
 ///
 /// # Errors
 /// If pictures cannot be decoded.
-pub fn accuracy(supernet: &Supernet, arch: &Arch, statistics: &Statistics, images: &Split) -> Result<f64> {
+pub(crate) fn accuracy(supernet: &Supernet, arch: &Arch, statistics: &Statistics, images: &Split) -> Result<f64> {
     let batch = batch(arch.resolution).min(BATCH);
     let mut correct = 0;
     for start in (0..images.len()).step_by(batch) {

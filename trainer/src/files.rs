@@ -1,4 +1,22 @@
 //! Files that other steps rely on: written whole or not at all, and refused with a reason.
+//!
+//! ```
+//! use trainer::files::{Header, check_writable, read, read_json, write, write_json};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("new/header.json");
+//! check_writable(&path)?;
+//! write_json(&path, &Header::new("ofa-made-up", "3f2a", 7))?;
+//! let header: Header = read_json(&path, "ofa make-up")?;
+//! header.expect(&path, "ofa-made-up", "3f2a", "ofa make-up")?;
+//! let error = header.expect(&path, "ofa-made-up", "91c0", "ofa make-up").unwrap_err();
+//! assert!(error.to_string().ends_with("made for space 3f2a, this is 91c0; run: ofa make-up"));
+//!
+//! write(&path, b"half")?;
+//! assert_eq!(read(&path, "ofa make-up")?, b"half");
+//! assert!(read_json::<Header>(&path, "ofa make-up").is_err());
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -114,7 +132,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, how: &str) -> Result<T> {
 ///
 /// # Errors
 /// If it is neither: lists the names there are; or if the file cannot be read.
-pub fn built_in_or_file(
+pub(crate) fn built_in_or_file(
     kind: &str,
     built_in: &[(&str, &'static str)],
     name_or_path: &str,
@@ -134,7 +152,7 @@ pub fn built_in_or_file(
 ///
 /// # Errors
 /// One line that names the origin, the line and the field.
-pub fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
+pub(crate) fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T> {
     let describe = |field: Option<String>, error: &toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let field = field.filter(|path| path != ".").map_or(String::new(), |path| format!("{path}: "));

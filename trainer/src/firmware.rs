@@ -55,6 +55,18 @@ pub struct Size {
 
 /// Builds a firmware.
 ///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::firmware::{Binary, build};
+/// use trainer::model::Compiled;
+///
+/// let model = Compiled::load("out/model".as_ref())?;
+/// let firmware = build(&Board::load("mps2-an386")?, Binary::Runner(&model))?;
+/// assert!(firmware.size.flash_bytes > model.flash_bytes());
+/// println!("flash {}", firmware.elf.display());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If cargo is missing, or the build fails, with the compiler's own reason; a net that doesn't fit its board is such.
 pub fn build(board: &Board, binary: Binary<'_>) -> Result<Firmware> {

@@ -6,6 +6,26 @@
 //!                    └─▶ copy c ─┘        (journal)
 //!                    └─▶ status.json, status.html
 //! ```
+//!
+//! ```
+//! # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+//! use trainer::lab::{Lab, Status, page, run};
+//! use trainer::space::Space;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("lab.toml");
+//! let out = folder.path().join("tables");
+//! let board = format!("name = 'left'\nboard = 'host'\nlink = '{}'", probe::start());
+//! std::fs::write(&file, format!("out = {out:?}\n[[boards]]\n{board}\n"))?;
+//!
+//! let (lab, space) = (Lab::load(&file)?, Space::load("fashion")?);
+//! let tables = run(&lab, &space, &space.layers(&space.smallest()), 0, Some(1))?;
+//! assert_eq!(tables, [out.join("host.json")]);
+//! let status = Status::load(&lab.status_path())?;
+//! assert!(status.text(status.updated).starts_with("the run has ended"));
+//! assert!(page(&status).contains("left"));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod page;
 mod status;
@@ -95,7 +115,7 @@ impl Lab {
     }
 
     /// Where the status is, for people.
-    pub fn page_path(&self) -> PathBuf {
+    pub(crate) fn page_path(&self) -> PathBuf {
         self.out.join("status.html")
     }
 }

@@ -13,13 +13,38 @@ use latency_probe::{
 use runtime::Layer;
 use thiserror::Error;
 
-pub use port::rtt;
-pub use port::{Port, Program, Streams, parse as parse_port};
+pub(crate) use port::rtt;
+pub use port::{Port, Streams};
+pub(crate) use port::{Program, parse as parse_port};
 
 /// How often a request is sent, as long as its frame or its reply's is lost or damaged.
 const TRIES: usize = 4;
 
 /// A board at the other end of a byte link.
+///
+/// ```
+/// # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+///
+/// use latency_probe::Refusal;
+/// use trainer::link::{Link, LinkError};
+/// use trainer::space::Space;
+///
+/// let address = probe::start();
+/// let stream = TcpStream::connect(&address["tcp:".len()..])?;
+/// let mut link = Link::new(stream.try_clone()?, stream, Duration::from_secs(30));
+/// assert_eq!(link.hello()?.0.board, "host");
+///
+/// let space = Space::load("fashion")?;
+/// let layers = space.layers(&space.smallest());
+/// assert_eq!(link.measure(layers[0], 7, 3)?.ticks.len(), 3);
+/// assert_eq!(link.measure_chain(&layers, 7, 1)?.ticks.len(), 1);
+/// // Of a firmware that runs a net one asks instead:
+/// assert_eq!(link.infer(&[0; 784], 10).unwrap_err(), LinkError::Refused(Refusal::Firmware));
+/// assert_eq!(link.stack_bytes().unwrap_err(), LinkError::Refused(Refusal::Firmware));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Link {
     out: Box<dyn Write + Send>,
     frames: Receiver<Vec<u8>>,

@@ -45,6 +45,21 @@ impl LoaderSettings {
 }
 
 /// Batches, one after the other, without end.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::dataset::Split;
+/// use trainer::loader::{Augment, Loader, LoaderSettings};
+///
+/// let augment = Augment { shift: 2, flip: true, ..Augment::default() };
+/// let settings = LoaderSettings { batch: 8, augment, seed: 5, workers: LoaderSettings::threads() };
+/// let images = Split::from(made_up::images(64));
+/// let mut loader = Loader::new(&images, settings, |step| if step % 2 == 0 { 24 } else { 28 }, 0)?;
+/// let [first, second] = [loader.next()?, loader.next()?];
+/// assert_eq!((first.len(), first.side, second.side), (8, 24, 28));
+/// assert!((0.0..=1.0).contains(&loader.waited()));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Loader {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,

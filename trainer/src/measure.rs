@@ -45,12 +45,41 @@ pub struct Settings {
 
 impl Settings {
     /// The usual number of runs, at most: where equal work takes equally many ticks, a few prove it.
+    ///
+    /// ```
+    /// use trainer::board::Board;
+    /// use trainer::measure::Settings;
+    ///
+    /// assert!(Settings::usual_runs(&Board::load("mps2-an386")?) < Settings::usual_runs(&Board::load("host")?));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn usual_runs(board: &Board) -> u8 {
         if board.is_deterministic() { 3 } else { 48 }
     }
 }
 
 /// A board with its probe, and the way there.
+///
+/// ```
+/// # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+/// use trainer::board::Board;
+/// use trainer::measure::{Bench, Settings, measure_into, measure_missing};
+/// use trainer::space::Space;
+///
+/// let (board, space) = (Board::load("host")?, Space::load("fashion")?);
+/// let address = probe::start();
+/// let bench = Bench::new(&board, Some(&address))?;
+/// assert!(bench.capacity()?.arena_bytes > 0);
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("host.json");
+/// let settings = Settings { seed: 0, runs: 1, boards: 1 };
+/// let layers = space.layers(&space.smallest());
+/// let some = measure_into(&path, &bench, &space, &layers[1..], settings, &|| ())?;
+/// let all = measure_missing(&path, &bench, &space, &layers, settings, &|| ())?;
+/// assert_eq!((some.layers.len() + 1, all.latency(&layers).is_ok()), (all.layers.len(), true));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Bench<'a> {
     /// The board.
     pub board: &'a Board,
@@ -97,7 +126,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// If the board had to be asked, and does not answer.
-    pub fn probe_name(&self) -> Result<String> {
+    pub(crate) fn probe_name(&self) -> Result<String> {
         match &self.probe {
             Some(probe) => Ok(probe.sha256.clone()),
             None => Ok(self.said()?.probe),
@@ -126,6 +155,18 @@ impl<'a> Bench<'a> {
 }
 
 /// The table of these layers of the space. `done` is called after each.
+///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::measure::{Settings, measure};
+/// use trainer::space::Space;
+///
+/// let (board, space) = (Board::load("mps2-an386")?, Space::load("fashion")?);
+/// let settings = Settings { seed: 0, runs: Settings::usual_runs(&board), boards: 0 };
+/// let table = measure(&board, &space, &space.distinct_layers(), settings, &|| ())?;
+/// table.save("latency/mps2-an386.json".as_ref())?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the board cannot be started or breaks down, or names the layers whose output is not the host's.
@@ -213,7 +254,7 @@ fn settle(table: &LatencyTable, path: &Path, journal: &Path) -> Result<()> {
 }
 
 /// What a journal of that board's layers begins with.
-pub fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
+pub(crate) fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
     Identity {
         format: "ofa-measure".into(),
         board: board.name.clone(),
@@ -224,7 +265,7 @@ pub fn identity(board: &Board, probe: &str, seed: u64) -> Identity {
 }
 
 /// Beside the table.
-pub fn journal_path(out: &Path, identity: &Identity) -> PathBuf {
+pub(crate) fn journal_path(out: &Path, identity: &Identity) -> PathBuf {
     let hash = Sha256::digest(serde_json::to_vec(identity).expect("numbers and strings serialise"));
     let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let mut path = out.as_os_str().to_owned();
@@ -250,7 +291,7 @@ fn table(
 ///
 /// # Errors
 /// If the board has gone, or what a firmware takes cannot be measured.
-pub fn describe(
+pub(crate) fn describe(
     bench: &Bench<'_>,
     space: &Space,
     settings: Settings,
@@ -283,6 +324,18 @@ pub fn describe(
 }
 
 /// What came of each layer, in their order.
+///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::firmware::{Binary, build};
+/// use trainer::measure::{Settings, measure_layers, selftest};
+///
+/// let board = Board::load("mps2-an386")?;
+/// let settings = Settings { seed: 0, runs: 1, boards: 1 };
+/// let entries = measure_layers(&board, &build(&board, Binary::Probe)?, &selftest::layers(), settings, &|| ())?;
+/// assert!(entries.iter().all(|entry| entry.ticks().is_some()));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`measure`].

@@ -1,4 +1,13 @@
 //! How well one list of numbers foretells another.
+//!
+//! ```
+//! use trainer::metrics::{kendall_tau, rmse, spearman};
+//!
+//! let (predicted, actual) = ([1.0, 2.0, 4.0], [1.0, 3.0, 2.0]);
+//! assert!((rmse(&predicted, &actual).powi(2) - 5.0 / 3.0).abs() < 1e-9);
+//! assert!((kendall_tau(&predicted, &actual) - 1.0 / 3.0).abs() < 1e-9, "two of three pairs are in order");
+//! assert!((spearman(&predicted, &actual) - 0.5).abs() < 1e-9);
+//! ```
 
 /// Root of the mean squared difference.
 pub fn rmse(predicted: &[f64], actual: &[f64]) -> f64 {

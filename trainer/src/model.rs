@@ -16,6 +16,26 @@ pub const FORMAT: &str = "ofa-model";
 const MADE_BY: &str = "ofa compile";
 
 /// An integer net with everything that running it needs. Its input is each pixel less 128.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::compile::{Settings, compile};
+/// use trainer::model::Compiled;
+/// use trainer::quantise::Method;
+/// use trainer::subnet::Subnet;
+///
+/// let space = made_up::space();
+/// let subnet = Subnet::random(&space, &space.largest(), 1);
+/// let settings = Settings { calibration_images: 16, seed: 0, method: Method::default(), table: None };
+/// let model = compile(&subnet, &made_up::dataset(), &settings)?.model;
+/// assert_eq!(model.layers(), space.layers(&model.arch));
+/// assert_eq!(model.scores(made_up::images(1).image(0))?.len(), model.net()?.classes());
+///
+/// let folder = tempfile::tempdir()?;
+/// model.save(folder.path())?;
+/// assert_eq!(Compiled::load(folder.path())?.flash_bytes(), model.flash_bytes());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Compiled {
     /// The space and the seed that it came from.
@@ -66,7 +86,7 @@ impl Compiled {
     ///
     /// # Errors
     /// As [`Compiled::scores`].
-    pub fn maps(&self, image: &[u8]) -> Result<Vec<Vec<i8>>> {
+    pub(crate) fn maps(&self, image: &[u8]) -> Result<Vec<Vec<i8>>> {
         let net = self.net()?;
         let mut map = vec![0; net.input().len()];
         place(image, &net, &mut map)?;
@@ -172,6 +192,18 @@ impl Compiled {
 }
 
 /// Bytes of flash that a net of these layers takes on a device: taps, channels and steps.
+///
+/// ```
+/// use trainer::model::{arena_bytes, flash_bytes, rows_arena_bytes, unfused_bytes};
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion")?;
+/// let [small, large] = [space.smallest(), space.largest()].map(|arch| space.layers(&arch));
+/// assert!(flash_bytes(&small) < flash_bytes(&large));
+/// assert!(arena_bytes(&large) < unfused_bytes(&large));
+/// assert!(rows_arena_bytes(&large).is_some_and(|bytes| bytes < arena_bytes(&large)));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub fn flash_bytes(layers: &[Layer]) -> usize {
     let weights = |layer: &Layer| layer.taps() + layer.channels() * size_of::<Channel>() + size_of::<Step>();
     layers.iter().map(weights).sum()

@@ -90,6 +90,26 @@ pub struct Prediction {
 }
 
 /// A predictor of one space, ready to run.
+///
+/// ```
+/// use trainer::files::{self, Header};
+/// use trainer::predictor::{Dense, FORMAT, Predictor, features, write_mlp};
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion")?;
+/// let inputs = features(&space, &space.smallest()).len();
+/// let layers = [Dense { inputs, weights: vec![0.01; inputs], bias: vec![0.5] }];
+/// let predictor = Predictor::new(&layers, &space)?;
+/// let accuracies = predictor.predict(&[space.smallest(), space.largest()])?;
+/// assert!(accuracies[0] < accuracies[1], "of more blocks there are more ones to add up");
+/// assert_eq!(predictor.knowing(&[24, 28])?.resolutions(), [24, 28]);
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("predictor.onnx");
+/// files::write(&path, &write_mlp(&layers, &Header::new(FORMAT, &space.hash(), 1), &[]))?;
+/// assert_eq!(Predictor::load(&path, &space)?.predict(&[space.smallest()])?, accuracies[..1]);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Predictor {
     space: Space,
@@ -161,7 +181,7 @@ impl Predictor {
     ///
     /// # Errors
     /// If a prediction is no finite number.
-    pub fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
+    pub(crate) fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
         let ones = |arch| {
             let features = features(&self.space, arch).into_iter().zip(0..);
             features.filter(|(feature, _)| *feature > 0.0).map(|(_, position)| position).collect()
@@ -192,7 +212,7 @@ impl Predictor {
 impl Prediction {
     /// What the measured accuracy is within nineteen times in twenty, if errors are normal: two deviations on both
     /// sides.
-    pub fn interval(&self) -> [f32; 2] {
+    pub(crate) fn interval(&self) -> [f32; 2] {
         [self.accuracy - 2.0 * self.deviation, self.accuracy + 2.0 * self.deviation]
     }
 

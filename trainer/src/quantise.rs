@@ -42,7 +42,7 @@ impl Default for Method {
 ///
 /// # Errors
 /// If the images are not what the net reads, or a map overflows in float.
-pub fn quantise(subnet: &Subnet, calibration: &Images, method: Method) -> Result<Compiled> {
+pub(crate) fn quantise(subnet: &Subnet, calibration: &Images, method: Method) -> Result<Compiled> {
     let image = subnet.layers[0].0.input();
     let fits = (calibration.side, calibration.channels) == (image.height, image.channels);
     ensure!(

@@ -22,6 +22,19 @@ pub const BUILT_IN: [(&str, &str); 8] = [
 ];
 
 /// How a supernet is trained.
+///
+/// ```
+/// use trainer::recipe::Recipe;
+///
+/// let recipe = Recipe::load("demo")?;
+/// let steps: Vec<usize> = recipe.phases.iter().map(|phase| phase.steps(60_000, recipe.batch)).collect();
+/// assert_eq!((steps[0], steps.iter().sum::<usize>()), (900, recipe.steps(60_000)));
+/// assert_eq!(recipe.scaled(100, 60_000).steps(60_000), 100);
+/// assert!(Recipe::load("independent")?.trains_a_given_net() && !recipe.trains_a_given_net());
+/// let error = Recipe::parse("batch = 8\nsteps = 3", "mine.toml").unwrap_err();
+/// assert!(error.to_string().starts_with("mine.toml:2: "), "{error}");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -70,6 +83,21 @@ pub struct Phase {
 }
 
 /// How many of each list of choices are open, counted from the largest; of a list that is left out, all.
+///
+/// ```
+/// use rand::SeedableRng;
+/// use rand_chacha::ChaCha8Rng;
+/// use trainer::recipe::Open;
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion")?;
+/// let open = Open { kernel: Some(1), expand: Some(2), ..Open::default() };
+/// let narrow = open.narrow(&space)?;
+/// assert_eq!((&narrow.stages.0[0].kernel.0[..], open.expands(&space)), (&[7][..], 2));
+/// let arch = open.sample(&narrow, &mut ChaCha8Rng::seed_from_u64(1));
+/// assert!(arch.stages.concat().iter().all(|block| block.kernel == 7 && block.expand > 3));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Open {

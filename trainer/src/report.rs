@@ -17,6 +17,17 @@ pub use summary::{Accuracy, Device, Latency, Summary, Table};
 
 /// The page about the files in `folder`: HTML with everything in it.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::report::report;
+///
+/// let folder = tempfile::tempdir()?;
+/// made_up::table(&made_up::space()).save(&folder.path().join("latency/made-up.json"))?;
+/// assert!(report(folder.path())?.contains("Cortex-M4F"));
+/// assert!(report(tempfile::tempdir()?.path()).is_err(), "nothing to report on");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If there is nothing to report on, or names the file that is damaged.
 pub fn report(folder: &Path) -> Result<String> {

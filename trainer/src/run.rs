@@ -99,6 +99,20 @@ impl LayerBytes {
 /// Runs the net on the images, with predictions if there is a table. On `boards` boards at once, or as many as this
 /// host can emulate where that is 0; `done` is called after each image.
 ///
+/// ```no_run
+/// use trainer::board::Board;
+/// use trainer::dataset::Dataset;
+/// use trainer::model::Compiled;
+/// use trainer::run::run;
+///
+/// let model = Compiled::load("out/model".as_ref())?;
+/// let images = Dataset::named(None, 1)?.test.first(20).resized(model.arch.resolution)?;
+/// let report = run(&Board::load("mps2-an386")?, &model, &images, None, 0, &|| ())?;
+/// assert!(report.logits_equal_host);
+/// println!("{} {}", report.latency.measured, report.latency.unit);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the firmware cannot be built (a net that doesn't fit the board is such a case), the board cannot be started or
 /// breaks down, or the images are not what the net reads.

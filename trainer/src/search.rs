@@ -7,6 +7,29 @@
 //!
 //! Nets that fit rank by accuracy; those that don't come after them and rank by how much they miss, so evolution
 //! finds its way into limits that hardly any random net meets. A space of few nets is listed whole instead.
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! use trainer::search::{Choice, Costs, Infeasible, Limits, Problem, search};
+//!
+//! let (space, seed) = (made_up::space(), 1);
+//! let (predictor, costs) = (made_up::predictor(&space), Costs::from_table(&space, &made_up::table(&space))?);
+//! let limits = Limits::parse(["latency=2M", "sram=24k"], costs.unit())?;
+//! let found = search(&Problem::new(&space, &predictor, &costs, limits), seed)?;
+//! let cost = found.best.cost.expect("it fits");
+//! assert!(cost.latency <= limits.latency && cost.sram_bytes <= 24 << 10);
+//! assert!(found.front(&space, seed, &costs).nets.contains(&found.best));
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("arch.json");
+//! trainer::files::write_json(&path, &found.choice(&space, seed, &costs, &limits))?;
+//! assert_eq!(Choice::load(&path, &space)?.arch, found.best.arch);
+//!
+//! let limits = Limits { sram: Some(100), ..limits };
+//! let error = search(&Problem::new(&space, &predictor, &costs, limits), seed).unwrap_err();
+//! assert!(error.downcast_ref::<Infeasible>().is_some_and(|infeasible| infeasible.nearest.is_some()));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 pub mod bench;
 mod beside;
@@ -181,7 +204,7 @@ impl Figure {
 
 impl Net {
     /// Its accuracy and how far that may be off.
-    pub fn prediction(&self) -> Prediction {
+    pub(crate) fn prediction(&self) -> Prediction {
         Prediction { accuracy: self.accuracy, deviation: self.deviation }
     }
 }

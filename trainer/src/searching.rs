@@ -1,6 +1,35 @@
 //! The study of what a search's answers are worth. Along the front of accuracy and latency: what was foretold beside what
 //! comes true on images that nothing was chosen by. At each of some limits: the chosen net beside what is had without a
 //! search.
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! # use rand::SeedableRng;
+//! # use trainer::supernet::Supernet;
+//! use trainer::search::Costs;
+//! use trainer::searching::Study;
+//!
+//! let (space, dataset) = (made_up::space(), made_up::dataset());
+//! # let normalisation = dataset.train.normalisation()?;
+//! # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+//! # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+//! let study = Study {
+//!     supernet: &supernet,
+//!     dataset: &dataset,
+//!     predictor: &made_up::predictor(&space),
+//!     costs: &Costs::from_table(&space, &made_up::table(&space))?,
+//!     limits: vec![],
+//!     front: 3,
+//!     random: 2,
+//!     even: 2,
+//!     seed: 1,
+//! };
+//! let folder = tempfile::tempdir()?;
+//! let found = study.run(&folder.path().join("search.json"))?;
+//! assert_eq!((found.front.len(), found.limits.len()), (3, 3));
+//! assert!(found.table().contains("| ") && found.plot().starts_with("<svg"));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod error;
 mod plot;

@@ -25,6 +25,26 @@ pub const BUILT_IN: [(&str, &str); 3] = [
 ];
 
 /// A family of networks that share weights.
+///
+/// ```
+/// use rand::SeedableRng;
+/// use rand_chacha::ChaCha8Rng;
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion")?;
+/// let [smallest, middle, largest] = [space.smallest(), space.middle(), space.largest()];
+/// assert_eq!([&smallest, &middle, &largest].map(|arch| arch.resolution), [24, 26, 28]);
+/// assert_eq!(space.layers(&largest).len(), 1 + 3 * 3 + 3, "stem, blocks, head");
+/// assert!(space.distinct_layers().len() < 500 && space.subnets() > Some(1_000_000_000));
+/// assert_eq!(space.narrowed(1).stages[0][0].expand, 4, "the second widest of 3, 4 and 5");
+/// assert_eq!(space.slots(&smallest), [0, 1, 4, 7, 10, 11, 12], "the first block of each stage");
+///
+/// let mut arch = space.sample(&mut ChaCha8Rng::seed_from_u64(1));
+/// space.check(&arch)?;
+/// arch.stages[1][0].kernel = 9;
+/// assert_eq!(space.check(&arch).unwrap_err().to_string(), "stage 1 of the space fashion has no kernel 9");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Space {
@@ -124,6 +144,15 @@ impl Space {
     /// A built-in space by its name, which `@` with a factor for its widths and `:` with a number of classes may follow,
     /// or the file at that path.
     ///
+    /// ```
+    /// use trainer::space::Space;
+    ///
+    /// let space = Space::load("fashion@0.5:4")?;
+    /// assert_eq!((space.stem.channels.0, space.classes.0), (8, 4));
+    /// assert_eq!(space.hash(), Space::load("fashion:4")?.with_width(0.5)?.hash());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Says which file, line and field is at fault, or which names there are.
     pub fn load(name_or_path: &str) -> Result<Self> {
@@ -148,6 +177,15 @@ impl Space {
     }
 
     /// Reads TOML; `origin` names it in errors.
+    ///
+    /// ```
+    /// use trainer::space::{BUILT_IN, Space};
+    ///
+    /// let text = BUILT_IN[0].1.replace("depth = [1, 2, 3]", "depth = [3, 2]");
+    /// let error = Space::parse(&text, "mine.toml").unwrap_err().to_string();
+    /// assert!(error.starts_with("mine.toml:") && error.contains("depth"), "{error}");
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     ///
     /// # Errors
     /// One line with the line and the field at fault.
@@ -189,7 +227,7 @@ impl Space {
     }
 
     /// The same nets for another number of classes.
-    pub fn with_classes(&self, classes: u16) -> Self {
+    pub(crate) fn with_classes(&self, classes: u16) -> Self {
         Self { classes: Positive(classes), ..self.clone() }
     }
 
@@ -376,23 +414,23 @@ impl Stage {
     }
 
     /// Its deepest choice.
-    pub fn max_depth(&self) -> usize {
+    pub(crate) fn max_depth(&self) -> usize {
         usize::from(self.depth.0[self.depth.0.len() - 1])
     }
 
     /// The last kernel and the last expand ratio.
-    pub fn largest_block(&self) -> BlockArch {
+    pub(crate) fn largest_block(&self) -> BlockArch {
         BlockArch { kernel: self.kernel.0[self.kernel.0.len() - 1], expand: self.expand.0[self.expand.0.len() - 1] }
     }
 
     /// A kernel and an expand ratio drawn evenly.
-    pub fn sample_block(&self, rng: &mut impl Rng) -> BlockArch {
+    pub(crate) fn sample_block(&self, rng: &mut impl Rng) -> BlockArch {
         BlockArch { kernel: pick(&self.kernel.0, rng), expand: pick(&self.expand.0, rng) }
     }
 }
 
 /// One of the choices, each as likely as the others.
-pub fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
+pub(crate) fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
     choices[rng.random_range(0..choices.len())]
 }
 

@@ -21,6 +21,19 @@ const MADE_BY: &str = "ofa extract";
 pub(crate) const NO_DEPTHWISE: &str = "spaces have depthwise convolutions inside blocks only";
 
 /// A net on its own, in float.
+///
+/// ```
+/// use trainer::space::Space;
+/// use trainer::subnet::Subnet;
+///
+/// let space = Space::load("fashion")?;
+/// let subnet = Subnet::random(&space, &space.smallest(), 1);
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("subnet.onnx");
+/// subnet.save(&path)?;
+/// assert_eq!(Subnet::load(&path)?, subnet);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Subnet {
     /// The space and the seed that it came from.

@@ -6,6 +6,20 @@
 //!
 //! The accuracy of a family of nets grows with its computation, so of all spaces that one is the best whose nets, as far
 //! as the board holds them, have the most multiply-accumulates. Nothing is trained.
+//!
+//! ```
+//! use trainer::search::Limits;
+//! use trainer::space::Space;
+//! use trainer::suggest::{NothingFits, suggest, to_toml};
+//!
+//! let base = Space::load("mcu")?;
+//! let limits = |sram| Limits { sram: Some(sram), flash: Some(256 << 10), ..Limits::default() };
+//! let suggestion = suggest(&base, limits(48 << 10), 2, 1)?;
+//! assert_eq!(Space::parse(&to_toml(&suggestion.space)?, "suggested")?, suggestion.space);
+//! assert!(suggestion.plot().starts_with("<svg"));
+//! assert!(suggest(&base, limits(100), 2, 1).unwrap_err().downcast_ref::<NothingFits>().is_some());
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod plot;
 

@@ -30,13 +30,36 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::dataset::{Dataset, Facts, Normalisation};
 use crate::space::{Arch, Space};
-pub use gradient::{Forward, Parameter};
+pub(crate) use gradient::{Forward, Parameter};
 use weights::{Attention, Dense, Norm, Unit};
 
 /// Added to a variance before its root.
 const EPSILON: f64 = 1e-5;
 
 /// All weights of a space's nets.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use rand::SeedableRng;
+/// use rand_chacha::ChaCha8Rng;
+/// use tch::{Device, Kind, Tensor};
+/// use trainer::supernet::Supernet;
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// let normalisation = dataset.train.normalisation()?;
+/// let supernet = Supernet::new(&space, normalisation, Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1))?;
+/// supernet.check(&dataset)?;
+/// assert!(supernet.facts().is_none(), "it has learned nothing yet");
+/// let pixels = Tensor::full([4, 1, 24, 24], 128.0, (Kind::Float, Device::Cpu));
+/// assert_eq!(supernet.forward(&space.smallest(), &pixels).size(), [4, 2]);
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("supernet.safetensors");
+/// supernet.save(&path, 1)?;
+/// let (loaded, seed) = Supernet::load(&path, Device::Cpu)?;
+/// assert_eq!((loaded.space(), loaded.normalisation(), seed), (&space, supernet.normalisation(), 1));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Supernet {
     space: Space,
@@ -48,11 +71,11 @@ pub struct Supernet {
 
 /// Mean and variance of every batch norm of one subnet, in the order in which it computes them.
 #[derive(Debug)]
-pub struct Statistics(Vec<(Tensor, Tensor)>);
+pub(crate) struct Statistics(Vec<(Tensor, Tensor)>);
 
 impl Statistics {
     /// The mean of the statistics of several batches.
-    pub fn mean(batches: &[Self]) -> Self {
+    pub(crate) fn mean(batches: &[Self]) -> Self {
         let mean = |tensors: Vec<&Tensor>| Tensor::stack(&tensors, 0).mean_dim([0].as_slice(), false, None);
         let of_norm = |norm: usize| {
             let (means, variances) = batches.iter().map(|batch| (&batch.0[norm].0, &batch.0[norm].1)).unzip();
@@ -92,7 +115,7 @@ impl Supernet {
     }
 
     /// The same, knowing what images it learns from.
-    pub fn with_facts(self, facts: Facts) -> Self {
+    pub(crate) fn with_facts(self, facts: Facts) -> Self {
         Self { facts: Some(facts), ..self }
     }
 
@@ -119,12 +142,12 @@ impl Supernet {
     }
 
     /// Where its weights are, and where inputs belong.
-    pub fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.variables.device()
     }
 
     /// Its weights, for an optimiser.
-    pub fn variables(&self) -> &VarStore {
+    pub(crate) fn variables(&self) -> &VarStore {
         &self.variables
     }
 
@@ -132,7 +155,7 @@ impl Supernet {
     ///
     /// # Errors
     /// If libtorch cannot copy.
-    pub fn snapshot(&self) -> Result<Self> {
+    pub(crate) fn snapshot(&self) -> Result<Self> {
         let mut copy = self.blank()?;
         copy.variables.copy(&self.variables)?;
         Ok(copy)
@@ -149,7 +172,7 @@ impl Supernet {
     ///
     /// # Errors
     /// If libtorch fails.
-    pub fn share(&self) -> Result<Self> {
+    pub(crate) fn share(&self) -> Result<Self> {
         let shared = self.blank()?;
         let ours = self.variables.variables();
         for (name, mut variable) in shared.variables.variables() {
@@ -165,7 +188,7 @@ impl Supernet {
     }
 
     /// The statistics of a subnet over these pixels: what it needs before it is judged or shipped.
-    pub fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
+    pub(crate) fn statistics(&self, arch: &Arch, pixels: &Tensor) -> Statistics {
         let mut measured = Vec::new();
         let mut normalise = |map: &Tensor, norm: &Norm| norm.measure(map, &mut measured);
         let _ = no_grad(|| self.walk(arch, pixels, &mut normalise));
@@ -173,7 +196,7 @@ impl Supernet {
     }
 
     /// Scores as the shipped subnet gives them: normalised by `statistics`, without gradients.
-    pub fn predict(&self, arch: &Arch, pixels: &Tensor, statistics: &Statistics) -> Tensor {
+    pub(crate) fn predict(&self, arch: &Arch, pixels: &Tensor, statistics: &Statistics) -> Tensor {
         let mut measured = statistics.0.iter();
         no_grad(|| {
             self.walk(arch, pixels, &mut |map: &Tensor, norm: &Norm| norm.apply(map, measured.next(), false, 0.0))

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Split;
 use crate::evaluate::Judge;
 use crate::files::{self, Header};
-use crate::fit::{CurvePoint, FitReport, fit};
+use crate::fit::fit;
 use crate::predictor::{self, Dense, Prediction, features};
 use crate::progress::with_progress;
 use crate::space::{Arch, Space};
 use crate::supernet::Supernet;
 use journal::{Identity, Journal};
 
+pub use crate::fit::{CurvePoint, FitReport};
 pub use noise::{Limit, Noise};
 pub use study::{Chosen, Study, study};
 
@@ -73,6 +74,27 @@ pub struct Subject<'a> {
 /// Draws `count` nets, judges them on the validation images and trains a predictor, to be saved at `out`. The judged
 /// nets are journalled beside it, so that the same call goes on where the last one ended, however that came about, and
 /// ends the same. More nets of the same seed add to those judged before.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// # use rand::SeedableRng;
+/// # use trainer::supernet::Supernet;
+/// use trainer::predictor::Predictor;
+/// use trainer::survey::{Subject, run};
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// # let normalisation = dataset.train.normalisation()?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &dataset.validation };
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("predictor.onnx");
+/// let survey = run(subject, 12, 1, &path)?;
+/// assert!(survey.text().contains("trained on 12 nets") && survey.plot().starts_with("<svg"));
+/// survey.save(&path)?;
+/// assert!((0.0..=1.0).contains(&Predictor::load(&path, &space)?.predict(&[space.middle()])?[0]));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 ///
 /// # Errors
 /// If there are too few nets to train on, pictures cannot be decoded, or the journal is damaged or cannot be written.

@@ -27,6 +27,27 @@ pub const FORMAT: &str = "ofa-latency-table";
 pub const FOREIGN_RUNTIME: &str = "none";
 
 /// Ticks of every layer of a space on one board.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::table::{LatencyTable, kind};
+///
+/// let space = made_up::space();
+/// let table = made_up::table(&space);
+/// let layers = space.layers(&space.smallest());
+/// assert_eq!(Some(table.latency(&layers[..1])?), table.ticks(&layers[0]).map(u64::from));
+/// assert!(table.entry(&layers[0]).is_some_and(|entry| kind(&entry.layer) == "conv"));
+/// assert_eq!((table.measured().len(), table.provenance.milliseconds(64_000)), (table.layers.len(), Some(1.0)));
+/// assert!(table.flash_bytes(&layers) > Some(30_000) && table.plot().is_some());
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("made-up.json");
+/// table.save(&path)?;
+/// assert_eq!(LatencyTable::open(&path)?, table);
+/// assert_eq!(LatencyTable::load(&path, &space)?, LatencyTable::load_for(&path, &space.hash(), "fashion")?);
+/// assert!(LatencyTable::load(&path, &trainer::space::Space::load("mcu")?).is_err());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyTable {
@@ -107,6 +128,18 @@ pub struct FirmwareCost {
 }
 
 /// One layer of a table.
+///
+/// ```
+/// use trainer::estimate::Estimate;
+/// use trainer::space::Space;
+/// use trainer::table::Entry;
+///
+/// let layer = Space::load("fashion")?.distinct_layers()[0];
+/// assert_eq!(Entry::measured(layer, &[100, 104, 99], 0xc0ffee).ticks(), Some(100));
+/// assert_eq!(Entry::predicted(layer, Estimate { ticks: 101, low: 90, high: 112 }).ticks(), Some(101));
+/// assert_eq!(Entry::refused(layer, "it is too large").ticks(), None);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -336,7 +369,7 @@ impl LatencyTable {
 }
 
 /// The middle one, the lower of two.
-pub fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
+pub(crate) fn median<T: Ord + Copy + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()

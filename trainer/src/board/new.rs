@@ -12,6 +12,12 @@ use crate::files;
 /// Makes the folder of a board as a copy of another's, which builds at once, and adds it to the workspace of the
 /// boards. What is then to be changed, `boards/NEW_BOARD.md` says.
 ///
+/// ```no_run
+/// let folder = trainer::board::create("my-board", "nrf52840-dk")?;
+/// assert!(folder.join("board.toml").is_file());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the name is taken or none for a board, or the sources cannot be written.
 pub fn create(name: &str, from: &str) -> Result<PathBuf> {

@@ -5,6 +5,16 @@ use rayon::prelude::*;
 use super::picture::Picture;
 
 /// Square images with their classes.
+///
+/// ```
+/// use trainer::dataset::Images;
+///
+/// let images = Images { side: 2, channels: 1, pixels: vec![1, 2, 3, 4, 5, 6, 7, 8], labels: vec![0, 1] };
+/// assert_eq!((images.len(), images.image(1)), (2, &[5, 6, 7, 8][..]));
+/// assert_eq!(images.first(1).pixels, [1, 2, 3, 4]);
+/// assert_eq!(images.resized(4).image(0).len(), 16);
+/// assert!(images.first(0).is_empty());
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Images {
     /// Pixels in a row and in a column.
@@ -29,7 +39,7 @@ impl Images {
     }
 
     /// Values of one image.
-    pub fn image_len(&self) -> usize {
+    pub(crate) fn image_len(&self) -> usize {
         usize::from(self.side) * usize::from(self.side) * usize::from(self.channels)
     }
 

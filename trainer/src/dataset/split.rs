@@ -16,6 +16,17 @@ const MEASURED: usize = 2000;
 pub(super) const DAMAGED_SHARE: usize = 50;
 
 /// Labelled pictures of any size. A copy shares their memory.
+///
+/// ```
+/// use trainer::dataset::{Images, Split};
+///
+/// let split = Split::from(Images { side: 1, channels: 1, pixels: vec![10, 20, 30], labels: vec![0, 1, 0] });
+/// assert_eq!((split.len(), split.channels(), split.labels()), (3, 1, &[0, 1, 0][..]));
+/// assert_eq!(split.normalisation()?.mean, [20.0]);
+/// assert_eq!(split.first(2).resized(2)?.pixels, [10, 10, 10, 10, 20, 20, 20, 20]);
+/// assert!(split.first(0).is_empty());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Split {
     source: Arc<Source>,
@@ -66,7 +77,7 @@ impl Split {
     }
 
     /// The pictures at these positions, in this order.
-    pub fn select(&self, positions: &[usize]) -> Self {
+    pub(crate) fn select(&self, positions: &[usize]) -> Self {
         Self {
             source: self.source.clone(),
             positions: positions.iter().map(|&i| self.positions[i]).collect(),
@@ -76,7 +87,7 @@ impl Split {
     }
 
     /// At most `count` pictures from `start` on.
-    pub fn range(&self, start: usize, count: usize) -> Self {
+    pub(crate) fn range(&self, start: usize, count: usize) -> Self {
         let end = self.len().min(start.saturating_add(count));
         self.select(&(start.min(end)..end).collect::<Vec<_>>())
     }
@@ -89,7 +100,7 @@ impl Split {
     /// The middle squares of all pictures at this size, decoded, in memory: how nets are judged.
     ///
     /// # Errors
-    /// As [`Split::picture`].
+    /// If more files than one in 50 cannot be decoded.
     pub fn resized(&self, side: u16) -> Result<Images> {
         let squares = (0..self.len()).into_par_iter().map(|i| {
             let (picture, label) = self.picture(i)?;
@@ -106,7 +117,7 @@ impl Split {
     ///
     /// # Errors
     /// If more files than one in 50 cannot be decoded.
-    pub fn picture(&self, i: usize) -> Result<(Picture<'_>, u16)> {
+    pub(crate) fn picture(&self, i: usize) -> Result<(Picture<'_>, u16)> {
         let (paths, damaged) = match &*self.source {
             Source::Squares(images) => {
                 let picture = images.picture(self.positions[i] as usize);
@@ -146,7 +157,7 @@ impl Split {
     /// Mean and deviation of each channel, over all pictures where they are held in memory, else over the first 2000.
     ///
     /// # Errors
-    /// As [`Split::picture`].
+    /// As [`Split::resized`].
     pub fn normalisation(&self) -> Result<Normalisation> {
         let measured = if matches!(*self.source, Source::Files { .. }) { self.len().min(MEASURED) } else { self.len() };
         let channels = usize::from(self.channels);

@@ -9,6 +9,20 @@ use crate::table::{Entry, LatencyTable};
 
 /// The layers that the board's probe has memory for, and those that it will refuse. To learn the causes of these costs
 /// no time, so they are measured and not foretold.
+///
+/// ```
+/// use latency_probe::Capacity;
+/// use trainer::estimate::runnable;
+/// use trainer::space::Space;
+///
+/// let (arena_bytes, pool_taps, pool_channels) = (16 << 10, 64 << 10, 1 << 10);
+/// let capacity = Capacity { arena_bytes, pool_taps, pool_channels, ..Capacity::default() };
+/// let layers = Space::load("fashion")?.distinct_layers();
+/// let (runnable, refused) = runnable(&capacity, &layers);
+/// assert_eq!(runnable.len() + refused.len(), layers.len());
+/// assert!(refused.iter().all(|layer| layer.arena_bytes() > 16 << 10));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub fn runnable(capacity: &Capacity, layers: &[Layer]) -> (Vec<Layer>, Vec<Layer>) {
     let fits = |layer: &Layer| {
         layer.taps() <= capacity.pool_taps as usize

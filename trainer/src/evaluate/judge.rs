@@ -19,6 +19,27 @@ const KEPT_BYTES: usize = 512 << 20;
 const HELD_BYTES: usize = 1 << 30;
 
 /// Judges the subnets of one supernet on one set of images.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// # use rand::SeedableRng;
+/// # use trainer::supernet::Supernet;
+/// use trainer::evaluate::{Judge, NetReport};
+///
+/// let (space, dataset) = (made_up::space(), made_up::dataset());
+/// # let normalisation = dataset.train.normalisation()?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let mut judge = Judge::new(&supernet, &dataset.train, &dataset.validation);
+/// let mut reports = vec![];
+/// judge.all(&[space.smallest(), space.largest()], |arch, answers| {
+///     reports.push(NetReport::new(&space, arch, &answers, dataset.validation.labels()));
+///     Ok(())
+/// })?;
+/// assert_eq!(reports.len(), 2);
+/// assert_eq!(judge.one(&space.smallest())?.len(), dataset.validation.len());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Judge<'a> {
     supernet: &'a Supernet,
     train: &'a Split,
@@ -44,7 +65,8 @@ struct Kept {
 }
 
 impl<'a> Judge<'a> {
-    /// Statistics come from `train`, as [`calibrate`](super::calibrate) takes them; `images` are what is judged on.
+    /// Statistics come from the first [`CALIBRATION_IMAGES`](super::CALIBRATION_IMAGES) of `train`; `images` are what is
+    /// judged on.
     pub fn new(supernet: &'a Supernet, train: &'a Split, images: &'a Split) -> Self {
         Self { supernet, train, images, sized: None, kept: vec![] }
     }

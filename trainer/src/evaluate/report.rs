@@ -38,6 +38,21 @@ pub struct Score {
 }
 
 /// One net, judged class by class.
+///
+/// ```
+/// use trainer::evaluate::{ClassReport, NetReport, RandomReport};
+/// use trainer::space::Space;
+///
+/// let space = Space::load("fashion:2")?;
+/// let (answers, labels) = ([0, 1, 1, 1], [0, 0, 1, 1]);
+/// let report = ClassReport::new(&space, &space.smallest(), &answers, &labels);
+/// assert_eq!((report.net.score.accuracy, report.confusion[0][1]), (0.75, 1));
+/// assert!(report.text().contains("accuracy 75.00 %"));
+/// let nets = [space.smallest(), space.largest()].map(|arch| NetReport::new(&space, &arch, &answers, &labels));
+/// let report = RandomReport::new(nets.into(), 7);
+/// assert!(report.deviation == 0.0 && report.text().starts_with("2 random nets of seed 7"));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ClassReport {
     /// As a whole.
@@ -68,7 +83,7 @@ pub struct RandomReport {
 
 impl Score {
     /// `right` of `images`.
-    pub fn new(right: usize, images: usize) -> Self {
+    pub(crate) fn new(right: usize, images: usize) -> Self {
         let accuracy = right as f64 / images.max(1) as f64;
         Self { images, accuracy, standard_error: (accuracy * (1.0 - accuracy) / images.max(1) as f64).sqrt() }
     }

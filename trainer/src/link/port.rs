@@ -19,6 +19,34 @@ use crate::child::Child;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What carries bytes to a board and back. It can be opened again after the board, or what is between, has gone.
+///
+/// ```
+/// use std::fmt;
+/// use std::net::{SocketAddr, TcpStream};
+///
+/// use trainer::link::{Port, Streams};
+///
+/// /// A board behind a socket.
+/// struct Socket(SocketAddr);
+///
+/// impl fmt::Display for Socket {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         write!(f, "the board at {}", self.0)
+///     }
+/// }
+///
+/// impl Port for Socket {
+///     fn open(&self) -> anyhow::Result<Streams> {
+///         let stream = TcpStream::connect(self.0)?;
+///         Ok(Streams { input: Box::new(stream.try_clone()?), output: Box::new(stream), child: None, said: None })
+///     }
+/// }
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let port = Socket(listener.local_addr()?);
+/// assert!(port.open().is_ok() && port.patience().as_secs() == 30);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub trait Port: Send + Sync + fmt::Display {
     /// Opens it; a program that it starts belongs to the thread that does.
     ///

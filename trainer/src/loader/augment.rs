@@ -51,7 +51,7 @@ impl Default for Augment {
 
 impl Augment {
     /// A variation of the picture as a square: row × pixel × channel.
-    pub fn apply(&self, picture: &Picture, side: u16, rng: &mut impl Rng) -> Vec<u8> {
+    pub(crate) fn apply(&self, picture: &Picture, side: u16, rng: &mut impl Rng) -> Vec<u8> {
         let mut window = self.window(picture, rng);
         if self.shift > 0 {
             let mut way = || rng.random_range(-i32::from(self.shift)..=i32::from(self.shift)) as f32;

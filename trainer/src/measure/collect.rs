@@ -36,7 +36,7 @@ pub struct Plan {
     pub seed: u64,
     /// Of each layer, at most.
     pub runs: u8,
-    /// See [`crate::board::Board::is_deterministic`].
+    /// Whether equal work takes equally many ticks, always.
     pub deterministic: bool,
 }
 
@@ -80,6 +80,26 @@ enum Known {
 }
 
 /// Layers on their way to a table.
+///
+/// ```
+/// # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+/// use trainer::board::Board;
+/// use trainer::measure::Bench;
+/// use trainer::measure::collect::{Collection, Plan};
+/// use trainer::measure::drive::drive;
+/// use trainer::measure::selftest;
+///
+/// let board = Board::load("host")?;
+/// let address = probe::start();
+/// let bench = Bench::new(&board, Some(&address))?;
+/// let plan = Plan { layers: selftest::layers(), seed: 3, runs: 1, deterministic: false };
+/// let collection = Collection::new(plan, None, &|| ())?;
+/// drive(&collection, &*bench.port, &board.name)?;
+/// let entries = collection.entries(&board.name)?;
+/// assert!(entries.len() == selftest::layers().len() && entries.iter().all(|entry| entry.ticks().is_some()));
+/// assert!(collection.sentinel().is_none(), "too few layers to tell a trend");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Collection<'a> {
     plan: Plan,
     sentinel: Layer,
@@ -125,13 +145,13 @@ impl<'a> Collection<'a> {
     }
 
     /// How many layers are known well enough.
-    pub fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         let state = self.lock();
         self.plan.layers.iter().filter(|layer| self.is_settled(&state, layer)).count()
     }
 
     /// How many layers there are.
-    pub fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.plan.layers.len()
     }
 
@@ -140,7 +160,7 @@ impl<'a> Collection<'a> {
     ///
     /// # Errors
     /// Of the board, or of the journal.
-    pub fn work(&self, link: &mut Link, mut each: impl FnMut(&Layer)) -> Result<()> {
+    pub(crate) fn work(&self, link: &mut Link, mut each: impl FnMut(&Layer)) -> Result<()> {
         let pool = self.pool(&link.hello()?.1)?;
         let mut since_sentinel = 0;
         while let Some(layer) = self.take() {
@@ -178,7 +198,7 @@ impl<'a> Collection<'a> {
     ///
     /// # Errors
     /// Of the board, or of the journal.
-    pub fn admit(&self, link: &mut Link) -> Result<Option<String>> {
+    pub(crate) fn admit(&self, link: &mut Link) -> Result<Option<String>> {
         // One at a time, so that each but the first has something to be compared with.
         let _one = self.admitting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let others = self.lock().readings.clone();

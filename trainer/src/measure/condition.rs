@@ -37,6 +37,15 @@ pub(super) fn core(before: &str, after: &str) -> String {
 const BEFORE: &str = "before: ";
 
 /// What of the condition has changed while it was measured, from what is said of the core.
+///
+/// ```
+/// use trainer::measure::change_of_condition;
+///
+/// let core = "ARM, core 7, 61 degrees; before: 31 degrees";
+/// let change = change_of_condition(core).expect("it was cooler before");
+/// assert_eq!(change, "31 degrees before it was measured, 61 degrees after");
+/// assert_eq!(change_of_condition("ARM, core 7, 61 degrees"), None);
+/// ```
 pub fn change(core: &str) -> Option<String> {
     let (after, before) = core.split_once("; ")?;
     let before = before.strip_prefix(BEFORE)?;

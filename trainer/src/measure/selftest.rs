@@ -35,6 +35,21 @@ pub type Check = (&'static str, Result<String>);
 
 /// Looks at everything, also after something is wrong.
 ///
+/// ```
+/// # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+/// use trainer::board::Board;
+/// use trainer::measure::Bench;
+/// use trainer::measure::selftest::selftest;
+///
+/// let board = Board::load("host")?;
+/// let address = probe::start();
+/// let bench = Bench::new(&board, Some(&address))?;
+/// let checks = selftest(&board, &*bench.port)?;
+/// let (_, kernels) = checks.iter().find(|(what, _)| *what == "kernels").expect("it is among them");
+/// assert!(kernels.as_ref().is_ok_and(|said| said.ends_with("of every kind are exact")), "{kernels:?}");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the board does not answer at all.
 pub fn selftest(board: &Board, port: &dyn Port) -> Result<Vec<Check>> {

@@ -58,6 +58,28 @@ pub fn draw(space: &Space, nets: usize, seed: u64) -> Vec<Vec<Layer>> {
 
 /// Measures the first `nets` of those nets that the board does not refuse; `done` is called after each.
 ///
+/// ```
+/// # mod probe { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/probe.rs")); }
+/// use trainer::board::Board;
+/// use trainer::measure::validate::{draw, validate};
+/// use trainer::measure::{Bench, Settings, measure_missing};
+/// use trainer::space::Space;
+///
+/// let (board, space) = (Board::load("host")?, Space::load("fashion")?);
+/// let address = probe::start();
+/// let bench = Bench::new(&board, Some(&address))?;
+/// let nets = draw(&space, 2, 1);
+/// let folder = tempfile::tempdir()?;
+/// let settings = Settings { seed: 0, runs: 1, boards: 1 };
+/// let mut layers = nets[..2].concat();
+/// layers.sort();
+/// layers.dedup();
+/// let table = measure_missing(&folder.path().join("host.json"), &bench, &space, &layers, settings, &|| ())?;
+/// let validation = validate(&board, &*bench.port, &table, &nets[..2], 2, &|| ())?;
+/// assert_eq!((validation.nets, validation.refused), (2, 0));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the board fails, computes something else than this host, or refuses too many.
 pub fn validate(

@@ -26,6 +26,26 @@ pub struct Imported {
 /// Reads tables, each with the name that errors call it by. A layer that several have gets the mean of all their
 /// measurements. `board` is what the table calls the device, `command` what makes the table again.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::original::read_table;
+/// use trainer::space::{Choices, Kernels, Resolutions};
+///
+/// let mut space = made_up::space();
+/// space.input.resolutions = Resolutions(vec![24]);
+/// let stage = &mut space.stages.0[0];
+/// (stage.depth, stage.kernel, stage.expand) = (Choices(vec![1]), Kernels(vec![3]), Choices(vec![3]));
+/// let text = "
+/// Conv-input:24x24x1-output:12x12x16: {count: 30, mean: 0.2}
+/// expanded_conv-input:12x12x16-output:12x12x16-expand:48-kernel:3-stride:1-idskip:1-se:0-hs:0: {count: 30, mean: 0.5}
+/// Conv_1-input:12x12x16-output:12x12x128: {count: 30, mean: 0.3}
+/// AvgPool2D-input:12x12x128-output:1x1x128: {count: 30, mean: 0.1}
+/// Logits-input:1x1x128-output:2: {count: 30, mean: 0.1}";
+/// let imported = read_table(&[("24.yaml".into(), text.into())], &space, "phone", "ofa table import 24.yaml")?;
+/// assert_eq!(imported.table.latency(&space.layers(&space.largest()))?, 1_200_000, "nanoseconds");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// One line with file and line at fault, or with the first key that is missing.
 pub fn read_table(texts: &[(String, String)], space: &Space, board: &str, command: &str) -> Result<Imported> {

@@ -1,4 +1,18 @@
 //! How fast the search is, and how good beside the original's: on a predictor and a table of the original's form.
+//!
+//! ```
+//! use trainer::search::Problem;
+//! use trainer::search::bench::{made_up_costs, made_up_limits, made_up_predictor, search_bench};
+//! use trainer::space::Space;
+//!
+//! let space = Space::load("mobilenetv3@1.2")?;
+//! let (predictor, costs) = (made_up_predictor(&space, 8, 1)?, made_up_costs(&space, 1)?);
+//! let problem = Problem::new(&space, &predictor, &costs, made_up_limits(&space, &costs, 1));
+//! let bench = search_bench(&problem, 500, 1, false)?;
+//! assert!(bench.evaluations <= 500 && bench.original.is_none());
+//! assert!(bench.best.cost.is_some_and(|cost| cost.latency <= bench.limits.latency));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 use std::time::Instant;
 

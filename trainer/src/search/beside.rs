@@ -23,6 +23,22 @@ pub struct Drawn {
 
 /// Draws `count` nets as [`Space::sample`] does, and keeps those within the limits of every board.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use rand::SeedableRng;
+/// use rand_chacha::ChaCha8Rng;
+/// use trainer::search::{Costs, Limits, Problem, draw_within, scaled_down};
+///
+/// let space = made_up::space();
+/// let (predictor, costs) = (made_up::predictor(&space), Costs::from_table(&space, &made_up::table(&space))?);
+/// let limits = Limits { latency: Some(2_000_000), ..Limits::default() };
+/// let problem = Problem::new(&space, &predictor, &costs, limits);
+/// let drawn = draw_within(&problem, 5, &mut ChaCha8Rng::seed_from_u64(1))?;
+/// assert!(drawn.nets.len() == 5 && drawn.draws >= 5);
+/// assert!(scaled_down(&problem)?.is_some_and(|net| net.cost.is_some_and(|cost| cost.latency <= limits.latency)));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the tables and the predictor know no resolution in common, or the predictor fails.
 pub fn draw_within(problem: &Problem, count: usize, rng: &mut impl Rng) -> Result<Drawn> {

@@ -25,6 +25,20 @@ pub struct Cost {
 }
 
 /// What there is to know about a board to tell what nets cost on it.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::search::{Costs, Limits, Quantity};
+///
+/// let space = made_up::space();
+/// let costs = Costs::from_table(&space, &made_up::table(&space))?;
+/// assert_eq!((costs.board(), costs.unit()), (Some("made-up"), Some("cycles")));
+/// let layers = space.layers(&space.smallest());
+/// let [cost, without] = [&costs, &Costs::without_board()].map(|costs| costs.of(&layers).expect("nothing is refused"));
+/// assert_eq!((cost.get(Quantity::Macs), without.latency), (Some(without.macs), None));
+/// assert_eq!(cost.latency, Some(1000 * layers.len() as u64 + 2 * cost.macs));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Costs {
     ticks: Option<Ticks>,
@@ -112,12 +126,12 @@ impl Costs {
     }
 
     /// The sides of images that the table is for; `None` without a board.
-    pub fn resolutions(&self) -> Option<&[u16]> {
+    pub(crate) fn resolutions(&self) -> Option<&[u16]> {
         self.ticks.as_ref().map(|ticks| &ticks.resolutions[..])
     }
 
     /// Ticks of a layer; `None` where the board refuses it or there is none.
-    pub fn ticks(&self, layer: &Layer) -> Option<u64> {
+    pub(crate) fn ticks(&self, layer: &Layer) -> Option<u64> {
         self.ticks.as_ref()?.layers.get(layer).copied().flatten().map(u64::from)
     }
 

@@ -67,6 +67,23 @@ impl Bound {
 
 /// Explains the best net of a problem: searches again with each limit of the first board raised.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::search::{Costs, Limits, Problem, Quantity, explain, search};
+///
+/// let space = made_up::space();
+/// let (predictor, costs) = (made_up::predictor(&space), Costs::from_table(&space, &made_up::table(&space))?);
+/// let limits = Limits { latency: Some(2_000_000), flash: Some(1 << 20), ..Limits::default() };
+/// let problem = Problem::new(&space, &predictor, &costs, limits);
+/// let best = search(&problem, 1)?.best;
+/// let explanation = explain(&problem, &best, 1)?;
+/// let latency: u64 = explanation.parts.iter().filter_map(|part| part.latency).sum();
+/// assert_eq!(best.cost.and_then(|cost| cost.latency), Some(latency));
+/// let flash = explanation.limits.iter().find(|bound| bound.limit == Quantity::Flash);
+/// assert!(flash.is_some_and(|bound| !bound.binds() && bound.used < bound.allowed));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`search`].
 pub fn explain(problem: &Problem, best: &Net, seed: u64) -> Result<Explanation> {

@@ -22,6 +22,15 @@ pub enum Quantity {
 }
 
 /// The most that a net may cost; `None`: anything.
+///
+/// ```
+/// use trainer::search::{Limits, Quantity};
+///
+/// let limits = Limits::parse(["sram=64k", "latency=5ms"], Some("ns"))?;
+/// assert_eq!((limits.sram, limits.get(Quantity::Latency)), (Some(65_536), Some(5_000_000)));
+/// assert!(Limits::parse(["latency=5ms"], None).is_err(), "without a latency table");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// In the latency table's unit.
@@ -103,13 +112,13 @@ impl Limits {
     }
 
     /// The same with another limit of one quantity.
-    pub fn with(mut self, quantity: Quantity, limit: u64) -> Self {
+    pub(crate) fn with(mut self, quantity: Quantity, limit: u64) -> Self {
         *self.slot(quantity) = Some(limit);
         self
     }
 
     /// Those that there are.
-    pub fn iter(&self) -> impl Iterator<Item = (Quantity, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Quantity, u64)> {
         Quantity::ALL.into_iter().filter_map(|quantity| Some((quantity, self.get(quantity)?)))
     }
 

@@ -41,6 +41,18 @@ pub struct FoundFront {
 /// Looks for the front of the nets within the limits of the problem's one board. The same seed gives the same answer on
 /// any number of threads.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::search::{Costs, Limits, Problem, search_front};
+///
+/// let space = made_up::space();
+/// let (predictor, costs) = (made_up::predictor(&space), Costs::from_table(&space, &made_up::table(&space))?);
+/// let found = search_front(&Problem::new(&space, &predictor, &costs, Limits::default()), 1)?;
+/// assert!(found.nets.is_sorted_by(|a, b| a.accuracy >= b.accuracy));
+/// assert_eq!(found.file(&space, 1, &costs).unit.as_deref(), Some("cycles"));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If there are several boards, no net is within the limits, the predictor fails, or there are too many nets to list.
 pub fn search_front(problem: &Problem, seed: u64) -> Result<FoundFront> {

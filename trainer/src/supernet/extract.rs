@@ -15,7 +15,7 @@ impl Supernet {
     ///
     /// # Errors
     /// If libtorch cannot hand out its values.
-    pub fn extract(&self, arch: &Arch, statistics: &Statistics, header: Header) -> Result<Subnet> {
+    pub(crate) fn extract(&self, arch: &Arch, statistics: &Statistics, header: Header) -> Result<Subnet> {
         let layers = self.space.layers(arch);
         let mut statistics = statistics.0.iter();
         let mut fold = |weight: &Tensor, norm: &Norm| {

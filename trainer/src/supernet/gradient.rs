@@ -23,7 +23,7 @@ pub struct Parameter {
 
 impl Parameter {
     /// The same weights, not a copy.
-    pub fn shallow_clone(&self) -> Self {
+    pub(crate) fn shallow_clone(&self) -> Self {
         Self { tensor: self.tensor.shallow_clone(), decays: self.decays }
     }
 }
@@ -47,14 +47,14 @@ struct Hidden {
 
 impl Supernet {
     /// All weights, always in this order.
-    pub fn parameters(&self) -> Vec<Parameter> {
+    pub(crate) fn parameters(&self) -> Vec<Parameter> {
         let variables = self.variables.variables_.lock().expect("nothing panics while it holds the variables");
         let parameters = variables.trainable_variables.iter();
         parameters.map(|var| Parameter { tensor: var.tensor.shallow_clone(), decays: var.group == 0 }).collect()
     }
 
     /// The scores of [`Supernet::forward`], for a gradient by [`Forward::gradient`].
-    pub fn forward_for_gradient(&self, arch: &Arch, pixels: &Tensor) -> Forward {
+    pub(crate) fn forward_for_gradient(&self, arch: &Arch, pixels: &Tensor) -> Forward {
         let mut pass = Hiding { hidden: Vec::new() };
         let scores = self.walk(arch, pixels, &mut pass);
         Forward { scores, hidden: pass.hidden }
@@ -71,7 +71,7 @@ impl Supernet {
 impl Forward {
     /// The gradient of `loss`, a function of the scores, for each of the parameters; `None` for those that the net
     /// does not use.
-    pub fn gradient(self, loss: &Tensor, parameters: &[Parameter]) -> Vec<Option<Tensor>> {
+    pub(crate) fn gradient(self, loss: &Tensor, parameters: &[Parameter]) -> Vec<Option<Tensor>> {
         let Self { scores, hidden } = self;
         drop(scores);
         let outputs = hidden.iter().map(|hidden| &hidden.output);

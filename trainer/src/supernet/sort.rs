@@ -13,7 +13,7 @@ impl Supernet {
     ///
     /// The `open` widest choices of the expand ratio may be in use already: channels then stay inside the
     /// groups that these part, or the subnets that use them would change.
-    pub fn sort_channels(&mut self, open: usize) {
+    pub(crate) fn sort_channels(&mut self, open: usize) {
         let nets: Vec<_> = (0..open).rev().map(|steps| self.space.layers(&self.space.narrowed(steps))).collect();
         for (slot, unit) in self.units.iter().enumerate() {
             if let Unit::Block(weights) = unit {

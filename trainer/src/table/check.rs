@@ -21,6 +21,21 @@ pub struct Finding {
 }
 
 /// What is suspicious, in the order of the layers. `wanted` are the layers that the table should have.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::table::{Entry, can_tell, check};
+///
+/// let space = made_up::space();
+/// let mut table = made_up::table(&space);
+/// for (i, entry) in table.layers.iter_mut().enumerate() {
+///     *entry = Entry::measured(entry.layer, &[entry.ticks().unwrap_or(1)], i as u32);
+/// }
+/// assert!(can_tell(&table) && check(&table, None).is_empty());
+/// let gone = table.layers.remove(5);
+/// let findings = check(&table, Some(&space.distinct_layers()));
+/// assert_eq!((&findings[0].layer, &findings[0].what[..]), (&gone.text, "is missing"));
+/// ```
 pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
     let mut findings: Vec<(Layer, String)> = Vec::new();
     for layer in wanted.into_iter().flatten().filter(|layer| table.entry(layer).is_none()) {

@@ -13,6 +13,19 @@ const DEVIATION_OF_A_MAD: f64 = 1.4826;
 const ERROR_OF_A_MEDIAN: f64 = 1.2533;
 
 /// What two tables say of the same layers.
+///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::table::{Comparison, Entry};
+///
+/// let before = made_up::table(&made_up::space());
+/// let mut after = before.clone();
+/// let Entry { layer, .. } = after.layers[0];
+/// after.layers[0] = Entry::measured(layer, &[7], 0);
+/// let comparison = Comparison::new(&before, &after);
+/// assert_eq!((comparison.faster, comparison.slower), (1, 0));
+/// assert!(comparison.ratio < 1.0 && comparison.layers[0].to == 7);
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Comparison {
     /// Board, unit and runtime of the first.

@@ -7,6 +7,20 @@ use super::{Entry, LatencyTable, Outcome};
 /// All layers of the tables. Of a layer that several have, a measurement is taken before a prediction, and of two
 /// measurements that of more runs.
 ///
+/// ```
+/// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+/// use trainer::table::merge;
+///
+/// let whole = made_up::table(&made_up::space());
+/// let (mut first, mut second) = (whole.clone(), whole.clone());
+/// first.layers.truncate(20);
+/// second.layers.drain(..10);
+/// assert_eq!(merge(&[first.clone(), second.clone()])?.layers, whole.layers);
+/// second.provenance.unit = "instructions".into();
+/// assert!(merge(&[first, second]).is_err(), "cycles and instructions do not mix");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// Says what the tables differ in that must not mix, or of which layer they say what cannot both be.
 pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
