@@ -1,5 +1,30 @@
 //! The study of what progressive shrinking is worth: the same archs out of supernets that were trained by each recipe,
 //! and trained alone, at equal steps.
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! use trainer::shrinking::Study;
+//!
+//! let (space, dataset) = (made_up::space(), made_up::dataset());
+//! let folder = tempfile::tempdir()?;
+//! let recipe = folder.path().join("recipe.toml");
+//! let phases = "[[phases]]\nname = 'random'\nsteps = 10\nlearning_rate = 0.1";
+//! std::fs::write(&recipe, format!("batch = 16\nmomentum = 0.9\nweight_decay = 0.0\nlabel_smoothing = 0.0\n{phases}"))?;
+//! let study = Study {
+//!     space: &space,
+//!     dataset: &dataset,
+//!     device: tch::Device::Cpu,
+//!     steps: 10,
+//!     seeds: 1,
+//!     first_seed: 1,
+//!     recipes: &[recipe.display().to_string()],
+//!     nets: &["smallest".into()],
+//! };
+//! let result = study.run(&folder.path().join("trainings.journal"), |training| println!("{training}"))?;
+//! assert_eq!(result.rows[0].ways.len(), 2, "in the supernet and alone");
+//! assert!(result.table().contains("smallest") && result.plot().starts_with("<svg"));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod journal;
 mod plot;

@@ -1,4 +1,29 @@
 //! Training a supernet by a recipe (once-for-all, section 3.3; BigNAS; CompOFA).
+//!
+//! ```
+//! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
+//! use std::time::Duration;
+//! use trainer::recipe::Recipe;
+//! use trainer::train::{Earlier, Keep, StopSignal, Training, forget, profile, train};
+//!
+//! let (space, dataset) = (made_up::space(), made_up::dataset());
+//! let recipe = Recipe { batch: 16, ..Recipe::load("random")?.scaled(4, dataset.train.len()) };
+//! let device = tch::Device::Cpu;
+//! let training = Training { space: &space, recipe: &recipe, dataset: &dataset, device, seed: 1, given: None };
+//!
+//! // SIGINT and SIGTERM end it with a checkpoint, from which the same call goes on.
+//! let folder = tempfile::tempdir()?;
+//! let (at_least, stop) = (Duration::from_secs(60), StopSignal::catch()?);
+//! let keep = Keep { folder: folder.path(), earlier: Earlier::Resume, at_least, stop };
+//! let supernet = train(&training, Some(&keep), |phase| assert!(phase.loss.is_finite()))?;
+//! assert_eq!(supernet.space(), &space);
+//! forget(folder.path())?;
+//!
+//! let profile = profile(&training, 1)?;
+//! assert!(profile.lines().iter().any(|line| line.what == "SGD"));
+//! assert!(profile.trace()["traceEvents"].is_array());
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod bar;
 mod batches;

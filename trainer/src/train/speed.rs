@@ -57,6 +57,16 @@ pub struct Speed {
 
 /// Times our steps, and where a Python with torch is given, its steps in turn with ours.
 ///
+/// ```
+/// use trainer::space::Space;
+/// use trainer::train::speed::{Problem, speed};
+///
+/// let space = Space::load("fashion")?;
+/// let speed = speed(&Problem { space: &space, resolution: 24, batch: 2, steps: 5 }, None)?;
+/// assert!(speed.ours > 0.0 && speed.ours_best >= speed.ours && speed.torch.is_none());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// If the space lacks the resolution, or Python fails.
 pub fn speed(problem: &Problem, python: Option<&Path>) -> Result<Speed> {
