@@ -27,8 +27,8 @@ pub const BUILT_IN: [(&str, &str); 8] = [
 /// use trainer::recipe::Recipe;
 ///
 /// let recipe = Recipe::load("demo")?;
-/// let steps: Vec<usize> = recipe.phases.iter().map(|phase| phase.steps(60_000, recipe.batch)).collect();
-/// assert_eq!((steps[0], steps.iter().sum::<usize>()), (900, recipe.steps(60_000)));
+/// let steps = recipe.phases.iter().map(|phase| phase.steps(60_000, recipe.batch));
+/// assert_eq!(steps.sum::<usize>(), recipe.steps(60_000));
 /// assert_eq!(recipe.scaled(100, 60_000).steps(60_000), 100);
 /// assert!(Recipe::load("independent")?.trains_a_given_net() && !recipe.trains_a_given_net());
 /// let error = Recipe::parse("batch = 8\nsteps = 3", "mine.toml").unwrap_err();
