@@ -524,7 +524,9 @@ fn no_emulator_outlives_ofa() {
         let folder = tempfile::tempdir().unwrap();
         let mark = format!("OFA_TEST_MARK={}-{signal}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
-        let mut ofa = Command::new(env!("CARGO_BIN_EXE_ofa"))
+        // Tests that run in the background are begun with interrupts ignored, and all that they begin is, too.
+        let mut ofa = Command::new("env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_ofa")])
             .args(["measure", "--board", BOARD, "--space", "mcu", "--runs", "64", "--out"])
             .arg(folder.path().join("table.json"))
             .env(name, value)
