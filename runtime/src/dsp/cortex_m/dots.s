@@ -17,6 +17,16 @@
         smlad   lr, \word, \taps, lr
         .endm
 
+        @ Four words of inputs times the taps in r4–r7.
+        .macro  FOUR_DOTS
+        ldm     r0!, {r8-r11}
+        DOTS    r8, r4
+        DOTS    r9, r5
+        DOTS    r10, r6
+        DOTS    r11, r7
+        subs    r2, #1
+        .endm
+
 ofa_dots:
         push    {r3-r11, lr}
         ldrd    r12, lr, [r3]
@@ -24,12 +34,7 @@ ofa_dots:
         bne     2f                              @ not aligned
         .balign 4
 1:      ldm     r1!, {r4-r7}
-        ldm     r0!, {r8-r11}
-        DOTS    r8, r4
-        DOTS    r9, r5
-        DOTS    r10, r6
-        DOTS    r11, r7
-        subs    r2, #1
+        FOUR_DOTS
         bne     1b
         b       3f
         .balign 4
@@ -37,12 +42,7 @@ ofa_dots:
         ldr     r5, [r1], #4
         ldr     r6, [r1], #4
         ldr     r7, [r1], #4
-        ldm     r0!, {r8-r11}
-        DOTS    r8, r4
-        DOTS    r9, r5
-        DOTS    r10, r6
-        DOTS    r11, r7
-        subs    r2, #1
+        FOUR_DOTS
         bne     2b
 3:      pop     {r3}
         strd    r12, lr, [r3]
