@@ -78,7 +78,8 @@ impl Write for Pipes {
 }
 
 /// Nanoseconds since its start. They come round after 4.29 s, which no layer takes.
-struct Clock(Instant);
+#[derive(Debug)]
+pub struct Clock(pub Instant);
 
 impl Timer for Clock {
     fn now(&self) -> u32 {

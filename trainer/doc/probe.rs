@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
-use latency_probe::{FRAME, Facts, Meter, NoPin, Probe, Timer, fill, serve};
+use latency_probe::host::{Clock, UNIT};
+use latency_probe::{FRAME, Facts, Meter, NoPin, Probe, fill, serve};
 use runtime::{Channel, Weights};
 
 /// The address of a probe that answers by the name `host`.
@@ -20,7 +21,7 @@ fn answer(stream: TcpStream) {
     let facts = Facts {
         board: "host",
         core: "none",
-        unit: "nanoseconds",
+        unit: UNIT,
         clock_hz: 0,
         flash_bytes: 0,
         ram_bytes: 0,
@@ -34,18 +35,6 @@ fn answer(stream: TcpStream) {
     let mut meter = Meter { timer: Clock(Instant::now()), pin: NoPin };
     // It ends when the other side has gone.
     let _ = serve(&mut Wire(stream), &facts, &mut meter, &mut probe, &mut [0; FRAME]);
-}
-
-struct Clock(Instant);
-
-impl Timer for Clock {
-    fn now(&self) -> u32 {
-        self.0.elapsed().as_nanos() as u32
-    }
-
-    fn since(&self, start: u32) -> u32 {
-        self.now().wrapping_sub(start)
-    }
 }
 
 struct Wire(TcpStream);
