@@ -29,6 +29,14 @@ pub fn dataset() -> Dataset {
     Dataset::new(train, validation, test, vec!["dark".into(), "bright".into()]).expect("no part is empty")
 }
 
+/// One that has learned nothing.
+#[cfg(feature = "torch")]
+pub fn supernet(space: &Space, dataset: &Dataset) -> trainer::supernet::Supernet {
+    let normalisation = dataset.train.normalisation().expect("the images are in memory");
+    let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(1);
+    trainer::supernet::Supernet::new(space, normalisation, tch::Device::Cpu, &mut rng).expect("the images are grey")
+}
+
 /// What it says of a net is the more the larger the net's choices are.
 pub fn predictor(space: &Space) -> Predictor {
     let inputs = features(space, &space.smallest()).len();

@@ -74,14 +74,10 @@ fn calibration_batches(train: &Split, resolution: u16, device: Device) -> Result
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
-/// # use rand::SeedableRng;
-/// # use trainer::supernet::Supernet;
 /// use trainer::evaluate::extract;
 ///
 /// let (space, dataset) = (made_up::space(), made_up::dataset());
-/// # let normalisation = dataset.train.normalisation()?;
-/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let supernet = made_up::supernet(&space, &dataset);
 /// let subnet = extract(&supernet, &space.smallest(), &dataset.train, 1)?;
 /// assert_eq!(subnet.layers.len(), space.layers(&space.smallest()).len());
 /// assert_eq!(subnet.header.space, space.hash());

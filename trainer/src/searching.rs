@@ -4,15 +4,11 @@
 //!
 //! ```
 //! # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
-//! # use rand::SeedableRng;
-//! # use trainer::supernet::Supernet;
 //! use trainer::search::Costs;
 //! use trainer::searching::Study;
 //!
 //! let (space, dataset) = (made_up::space(), made_up::dataset());
-//! # let normalisation = dataset.train.normalisation()?;
-//! # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-//! # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+//! let supernet = made_up::supernet(&space, &dataset);
 //! let study = Study {
 //!     supernet: &supernet,
 //!     dataset: &dataset,

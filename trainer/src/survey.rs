@@ -77,15 +77,11 @@ pub struct Subject<'a> {
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
-/// # use rand::SeedableRng;
-/// # use trainer::supernet::Supernet;
 /// use trainer::predictor::Predictor;
 /// use trainer::survey::{Subject, run};
 ///
 /// let (space, dataset) = (made_up::space(), made_up::dataset());
-/// # let normalisation = dataset.train.normalisation()?;
-/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let supernet = made_up::supernet(&space, &dataset);
 /// let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &dataset.validation };
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("predictor.onnx");

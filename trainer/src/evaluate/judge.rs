@@ -22,14 +22,10 @@ const HELD_BYTES: usize = 1 << 30;
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
-/// # use rand::SeedableRng;
-/// # use trainer::supernet::Supernet;
 /// use trainer::evaluate::{Judge, NetReport};
 ///
 /// let (space, dataset) = (made_up::space(), made_up::dataset());
-/// # let normalisation = dataset.train.normalisation()?;
-/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let supernet = made_up::supernet(&space, &dataset);
 /// let mut judge = Judge::new(&supernet, &dataset.train, &dataset.validation);
 /// let mut reports = vec![];
 /// judge.all(&[space.smallest(), space.largest()], |arch, answers| {

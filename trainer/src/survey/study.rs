@@ -45,14 +45,10 @@ pub struct Chosen {
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
-/// # use rand::SeedableRng;
-/// # use trainer::supernet::Supernet;
 /// use trainer::survey::{Subject, study};
 ///
 /// let (space, dataset) = (made_up::space(), made_up::dataset());
-/// # let normalisation = dataset.train.normalisation()?;
-/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-/// # let supernet = Supernet::new(&space, normalisation, tch::Device::Cpu, &mut rng)?;
+/// let supernet = made_up::supernet(&space, &dataset);
 /// let subject = Subject { supernet: &supernet, train: &dataset.train, validation: &dataset.validation };
 /// let folder = tempfile::tempdir()?;
 /// let study = study(subject, 12, 3, 1, &folder.path().join("predictor.onnx"))?;
