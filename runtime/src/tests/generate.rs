@@ -12,6 +12,9 @@ use crate::model::Net;
 use crate::plan::Step;
 use crate::quant::{Channel, Quant};
 
+/// Maps have fewer rows and columns, and chains fewer layers. Miri takes a minute for what a processor does in a moment.
+const FEW: u16 = if cfg!(miri) { 5 } else { 9 };
+
 /// Any byte, with the ends more often than by chance.
 fn bytes(len: usize) -> impl Strategy<Value = Vec<u8>> {
     let some = prop::collection::vec(any::<u8>(), len);
@@ -67,7 +70,7 @@ pub(super) fn problem(layer: Layer) -> impl Strategy<Value = Problem> {
 }
 
 fn shapes(channels: std::ops::Range<u16>) -> impl Strategy<Value = Shape> {
-    (1_u16..9, 1_u16..9, channels).prop_map(|(height, width, channels)| Shape::new(height, width, channels))
+    (1..FEW, 1..FEW, channels).prop_map(|(height, width, channels)| Shape::new(height, width, channels))
 }
 
 fn kernels() -> impl Strategy<Value = u8> {
@@ -128,7 +131,7 @@ pub(super) fn layers() -> impl Strategy<Value = Layer> {
 /// Layers of which each reads what the one before it writes.
 pub(super) fn chains() -> impl Strategy<Value = Vec<Layer>> {
     let part = (0..5_u8, kernels(), 1_u8..3, 1_u16..20, prop_oneof![Just(0_u16), 1_u16..24]);
-    (shapes(1..9), prop::collection::vec(part, 3..9), any::<bool>()).prop_map(|(mut input, parts, classifies)| {
+    (shapes(1..9), prop::collection::vec(part, 3..usize::from(FEW)), any::<bool>()).prop_map(|(mut input, parts, classifies)| {
         let mut layers = vec![];
         for (kind, kernel, stride, channels, expanded) in parts {
             let residual = kind == 0;
@@ -160,7 +163,7 @@ pub(super) fn chains() -> impl Strategy<Value = Vec<Layer>> {
 
 /// A stem and a block that takes its rows as they are made. Often the map between the two is their largest.
 pub(super) fn openings() -> impl Strategy<Value = [Layer; 2]> {
-    let image = (1_u16..16, 1_u16..16, 1_u16..7).prop_map(|(height, width, depth)| Shape::new(height, width, depth));
+    let image = (1..2 * FEW, 1..2 * FEW, 1_u16..7).prop_map(|(height, width, depth)| Shape::new(height, width, depth));
     let channels = prop_oneof![1_u16..9, 8_u16..25];
     let stem = (image, channels, prop::sample::select(vec![3_u8, 3, 5, 7]), 1_u8..3, activations());
     let expanded = prop_oneof![3 => Just(0_u16), 1 => 1_u16..14, 1 => Just(8), 1 => Just(12)];
