@@ -70,13 +70,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let folder = folder_of(path);
         std::fs::create_dir_all(folder)?;
-        let mut file = NamedTempFile::new_in(folder)?;
+        let mut file = temporary(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A file that whoever may read a new file of this process may read: temporary ones are their owner's alone otherwise.
+fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -94,7 +102,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     let probe = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        NamedTempFile::new_in(folder)?.close()
+        temporary(folder)?.close()
     };
     probe().with_context(|| format!("cannot write {}", path.display()))
 }
@@ -160,4 +168,20 @@ pub(crate) fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Resul
     };
     let document = toml::Deserializer::parse(text).map_err(|error| describe(None, &error))?;
     serde_path_to_error::deserialize(document).map_err(|error| describe(Some(error.path().to_string()), error.inner()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_may_be_read_by_whoever_may_read_any_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| folder.path().join(name));
+        write(&ours, b"table").unwrap();
+        std::fs::write(&plain, b"table").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
 }

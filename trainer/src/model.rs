@@ -150,7 +150,7 @@ impl Compiled {
         writeln!(text, "// space {space}, seed {seed}, arch {arch}")?;
         writeln!(
             text,
-            "use runtime::{{\n    Activation, Block, Channel, Conv, Depthwise, Layer, Linear, Model, Pool, Quant, RowModel, ScoreScale, Shape, Step,\n}};\n"
+            "#[allow(unused_imports)]\nuse runtime::{{\n    Activation, Block, Channel, Conv, Depthwise, Layer, Linear, Model, Pool, Quant, RowModel, ScoreScale, Shape, Step,\n}};\n"
         )?;
         writeln!(text, "/// Values of an image.\npub const IMAGE_BYTES: usize = {};", net.input().len())?;
         writeln!(text, "/// Scores of an image.\npub const CLASSES: usize = {};", net.classes())?;

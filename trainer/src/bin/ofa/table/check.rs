@@ -57,7 +57,8 @@ impl Cmd {
                 None => "no holes, as its space is unknown (--space)".into(),
             };
             let ticks = if told { "ticks" } else { "no ticks, as it has too few layers" };
-            writeln!(stdout, "{} layers; looked for: checksums, noise, {ticks}, {holes}", table.layers.len())?;
+            let found = if findings.is_empty() { "nothing suspicious; " } else { "" };
+            writeln!(stdout, "{} layers: {found}looked for checksums, noise, {ticks}, {holes}", table.layers.len())?;
         }
         match findings.len() {
             0 => Ok(()),
