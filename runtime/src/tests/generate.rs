@@ -131,34 +131,36 @@ pub(super) fn layers() -> impl Strategy<Value = Layer> {
 /// Layers of which each reads what the one before it writes.
 pub(super) fn chains() -> impl Strategy<Value = Vec<Layer>> {
     let part = (0..5_u8, kernels(), 1_u8..3, 1_u16..20, prop_oneof![Just(0_u16), 1_u16..24]);
-    (shapes(1..9), prop::collection::vec(part, 3..usize::from(FEW)), any::<bool>()).prop_map(|(mut input, parts, classifies)| {
-        let mut layers = vec![];
-        for (kind, kernel, stride, channels, expanded) in parts {
-            let residual = kind == 0;
-            let layer = match kind {
-                0..3 => Layer::Block(Block {
-                    input,
-                    expanded: if expanded == 0 { input.channels } else { expanded },
-                    kernel,
-                    stride: if residual { 1 } else { stride },
-                    squeeze: 0,
-                    channels: if residual { input.channels } else { channels },
-                    residual,
-                    activation: Activation::Relu6,
-                }),
-                3 => Layer::Conv(Conv { input, channels, kernel, stride, activation: Activation::Relu }),
-                _ => Layer::Depthwise(Depthwise { input, kernel, stride, activation: Activation::None }),
-            };
-            input = layer.output();
-            layers.push(layer);
-        }
-        if classifies {
-            layers.push(Layer::Pool(Pool { input }));
-            let activation = Activation::None;
-            layers.push(Layer::Linear(Linear { inputs: input.channels, outputs: 10, activation }));
-        }
-        layers
-    })
+    (shapes(1..9), prop::collection::vec(part, 3..usize::from(FEW)), any::<bool>()).prop_map(
+        |(mut input, parts, classifies)| {
+            let mut layers = vec![];
+            for (kind, kernel, stride, channels, expanded) in parts {
+                let residual = kind == 0;
+                let layer = match kind {
+                    0..3 => Layer::Block(Block {
+                        input,
+                        expanded: if expanded == 0 { input.channels } else { expanded },
+                        kernel,
+                        stride: if residual { 1 } else { stride },
+                        squeeze: 0,
+                        channels: if residual { input.channels } else { channels },
+                        residual,
+                        activation: Activation::Relu6,
+                    }),
+                    3 => Layer::Conv(Conv { input, channels, kernel, stride, activation: Activation::Relu }),
+                    _ => Layer::Depthwise(Depthwise { input, kernel, stride, activation: Activation::None }),
+                };
+                input = layer.output();
+                layers.push(layer);
+            }
+            if classifies {
+                layers.push(Layer::Pool(Pool { input }));
+                let activation = Activation::None;
+                layers.push(Layer::Linear(Linear { inputs: input.channels, outputs: 10, activation }));
+            }
+            layers
+        },
+    )
 }
 
 /// A stem and a block that takes its rows as they are made. Often the map between the two is their largest.
