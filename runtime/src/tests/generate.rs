@@ -12,7 +12,8 @@ use crate::model::Net;
 use crate::plan::Step;
 use crate::quant::{Channel, Quant};
 
-/// Maps have fewer rows and columns, and chains fewer layers. Miri takes a minute for what a processor does in a moment.
+/// Maps have fewer rows and columns than this, and chains fewer layers. Miri takes a minute for what a processor does in
+/// a moment.
 const FEW: u16 = if cfg!(miri) { 5 } else { 9 };
 
 /// Any byte, with the ends more often than by chance.
@@ -165,7 +166,8 @@ pub(super) fn chains() -> impl Strategy<Value = Vec<Layer>> {
 
 /// A stem and a block that takes its rows as they are made. Often the map between the two is their largest.
 pub(super) fn openings() -> impl Strategy<Value = [Layer; 2]> {
-    let image = (1..2 * FEW, 1..2 * FEW, 1_u16..7).prop_map(|(height, width, depth)| Shape::new(height, width, depth));
+    let image =
+        (1..2 * FEW - 2, 1..2 * FEW - 2, 1_u16..7).prop_map(|(height, width, depth)| Shape::new(height, width, depth));
     let channels = prop_oneof![1_u16..9, 8_u16..25];
     let stem = (image, channels, prop::sample::select(vec![3_u8, 3, 5, 7]), 1_u8..3, activations());
     let expanded = prop_oneof![3 => Just(0_u16), 1 => 1_u16..14, 1 => Just(8), 1 => Just(12)];
