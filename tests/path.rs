@@ -63,6 +63,8 @@ fn the_steps_one_by_one() {
     within("latency", &ran["latency"]["predicted"], &ran["latency"]["measured"], 0.1, 0.0);
     within("sram", &ran["sram_bytes"]["predicted"], &ran["sram_bytes"]["linked"], 0.05, 1024.0);
     within("flash", &ran["flash_bytes"]["predicted"], &ran["flash_bytes"]["linked"], 0.05, 1024.0);
+    let golden = valid("run", &done(&["run", "--board", board, &model, "--json"]));
+    assert_eq!((&golden["images"], &golden["logits_equal_host"]), (&4.into(), &true.into()), "{golden}");
     let bench = valid("bench-net", &done(&["bench", "net", &model, "--board", board, "--json"]));
     assert_eq!((&bench["exact"], &bench["unit"]), (&true.into(), &"instructions".into()), "{bench}");
 }

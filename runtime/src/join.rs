@@ -14,7 +14,7 @@ use crate::layer::{Block, Conv, Layer};
 use crate::memory::bytes;
 use crate::model::Moment;
 use crate::parts::{part, part_mut, rest_mut, split_mut};
-use crate::plan::{Regions, Step, max, min, words};
+use crate::plan::{Regions, Step, max, min, window_parts, words};
 use crate::quant::Quant;
 use crate::stream::{Dense, Filter, Fused, Kernels, general};
 use crate::weights::Weights;
@@ -25,6 +25,8 @@ pub(crate) struct Joined {
     pub conv: Conv,
     pub block: Block,
     quants: [Quant; 2],
+    /// Windows of a row of the image that are gathered at a time.
+    part: usize,
 }
 
 impl Joined {
@@ -40,15 +42,20 @@ impl Joined {
         let same_rows = map.height == input.height && map.width == input.width;
         let keeps_a_ring = !block.is_general() && !matches!(block.held().0, Held::Whole);
         if conv.kernel > 1 && same_rows && keeps_a_ring && !block.residual {
-            return Some(Self { conv: *conv, block: *block, quants: [*quant, *next] });
+            return Some(Self { conv: *conv, block: *block, quants: [*quant, *next], part: window_parts(conv).0 });
         }
         None
+    }
+
+    /// With other parts of a row: smaller ones take less memory and more time, as each begins the stem's weights anew.
+    pub const fn in_parts(self, part: usize) -> Self {
+        Self { part, ..self }
     }
 
     /// Bytes that they need beside image and output: a row of the stem's map, what the block keeps, and what the two work
     /// with in turn.
     pub const fn scratch_bytes(&self) -> usize {
-        let turns = max(self.block.held().1, self.block.kept_bytes() + self.conv.row_scratch_bytes());
+        let turns = max(self.block.held().1, self.block.kept_bytes() + self.conv.row_scratch_bytes(self.part));
         self.line_bytes() + turns
     }
 
@@ -86,8 +93,8 @@ impl Joined {
 
     /// The two with their weights, which are the first of these.
     pub fn weighed<'a>(&self, mut weights: Weights<'a>) -> Weighed<'a> {
-        let Self { conv, block, quants: [stem, next] } = self;
-        let dense = Dense::new(conv, stem, &mut weights);
+        let Self { conv, block, quants: [stem, next], part } = self;
+        let dense = Dense { part: *part, ..Dense::new(conv, stem, &mut weights) };
         let layer = Layer::Block(*block);
         let fused = general(block, next, weights.take(layer.channels(), layer.taps())).fused;
         Weighed { dense, fused, line: conv.output().row(), kept: self.block.kept_bytes() / 4 }

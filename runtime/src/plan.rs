@@ -228,10 +228,10 @@ impl Block {
 }
 
 impl Conv {
-    /// Bytes that it needs to make one row beside input and output.
-    pub(crate) const fn row_scratch_bytes(&self) -> usize {
+    /// Bytes that it needs to make one row beside input and output, so many windows at a time.
+    pub(crate) const fn row_scratch_bytes(&self, part: usize) -> usize {
         let depth = self.order().depth;
-        column_bytes(depth) + tile_bytes(window_parts(self).0, depth)
+        column_bytes(depth) + tile_bytes(part, depth)
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! The stem is a dense convolution: each of its output rows needs as many rows of the image as its kernel is high. They
 //! lie one after the other, and move up by the stride from one output row to the next. Where that takes less, the block
-//! behind it [takes the stem's rows](crate::join) as they are made, and what lies there is the block's output.
+//! behind it [takes the stem's rows](crate::join) as they are made, and what lies there is the block's output. Windows are
+//! gathered in smaller parts than where the whole image is there: who gives rows wants the memory.
 
 use core::fmt;
 
@@ -16,7 +17,7 @@ use crate::layer::{Conv, Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::model::{Native, Net};
 use crate::parts::{copy, part_mut, split_mut};
-use crate::plan::{Step, bytes_from, max};
+use crate::plan::{Step, bytes_from, max, segment};
 use crate::quant::{Channel, Quant};
 use crate::stream::{Dense, Kernels};
 
@@ -27,6 +28,8 @@ struct Stem {
     quant: Quant,
     /// With the block behind it, where the two run as one.
     joined: Option<Joined>,
+    /// Windows of a row that are gathered at a time.
+    part: usize,
     /// Bytes before its output, or the block's.
     output: usize,
     /// Bytes before the rows of the image.
@@ -67,13 +70,18 @@ impl Stem {
 
     const fn at(steps: &[Step], conv: Conv, joined: Option<Joined>, output: usize) -> Self {
         let (kernel, row) = (conv.kernel as usize, conv.input.row());
-        let mut stem = Self { conv, quant: steps[0].quant, joined, output, rows: 0, scratch: 0, arena: 0 };
+        let part = segment(conv.output().width);
+        let joined = match joined {
+            Some(joined) => Some(joined.in_parts(part)),
+            None => None,
+        };
+        let mut stem = Self { conv, quant: steps[0].quant, joined, part, output, rows: 0, scratch: 0, arena: 0 };
         // The kernels count whole strides from a map's top: that many rows may lie before the first one that they read.
         stem.rows = max(output + stem.output().len(), Self::above(&conv) * row).next_multiple_of(4);
         stem.scratch = (stem.rows + kernel * row).next_multiple_of(4);
         let own = match joined {
             Some(joined) => joined.scratch_bytes(),
-            None => conv.row_scratch_bytes(),
+            None => conv.row_scratch_bytes(part),
         };
         stem.arena = max(stem.scratch + own, bytes_from(steps, stem.layers(), output));
         stem
@@ -309,7 +317,7 @@ impl<'a> Image<'a> {
 
     /// Makes the next row of the stem's map, which the block takes if the two are joined.
     fn give<K: Kernels>(&mut self) {
-        let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
+        let Stem { conv, quant, part, output, rows, scratch, .. } = self.stem;
         let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
         let above = Stem::above(&conv);
@@ -324,7 +332,7 @@ impl<'a> Image<'a> {
             return self.flow.step::<K>(&weighed, maps, (Some(scratch), output), own);
         }
         let output = output + self.next * conv.output().row();
-        Dense::new(&conv, &quant, &mut weights).row::<K>(of, maps, (input, output), own);
+        Dense { part, ..Dense::new(&conv, &quant, &mut weights) }.row::<K>(of, maps, (input, output), own);
     }
 
     /// Lets the block take the padding below the stem's map, and make what rows are left.

@@ -100,6 +100,8 @@ pub(crate) struct Dense<'a> {
     pub table: Option<Table<'a>>,
     /// Value of padding.
     pub padding: i8,
+    /// Windows of a row that are gathered at a time.
+    pub part: usize,
 }
 
 impl<'a> Dense<'a> {
@@ -108,7 +110,8 @@ impl<'a> Dense<'a> {
         let taps = weights.take(conv.channels.into(), conv.matrix_taps());
         let matrix = Matrix::new(taps, conv.activation, quant.output(conv.activation));
         let matrix = Matrix { fours: conv.order().fours(), ..matrix };
-        Self { matrix, table: weights.take_table(conv.activation), padding: quant.input_zero }
+        let (table, part) = (weights.take_table(conv.activation), window_parts(conv).0);
+        Self { matrix, table, padding: quant.input_zero, part }
     }
 
     /// Makes row `y`, in parts, of a map that lies at `input`. The row goes to `output`.
@@ -121,9 +124,8 @@ impl<'a> Dense<'a> {
     ) {
         let window = Window { conv, padding: self.padding };
         let (width, channels) = (usize::from(conv.output().width), usize::from(conv.channels));
-        let segment = window_parts(conv).0;
-        for x in (0..width).step_by(segment) {
-            let count = segment.min(width - x);
+        for x in (0..width).step_by(self.part.max(1)) {
+            let count = self.part.min(width - x);
             let of = Part { y, x, count, first: 0, all: count };
             K::load_windows(&window, &of, part(maps, input, conv.input.len()), scratch);
             let output = part_mut(maps, output + x * channels, count * channels);
@@ -215,7 +217,7 @@ fn conv<K: Kernels>(
     maps: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let Dense { matrix, table, padding } = Dense::new(conv, quant, &mut weights);
+    let Dense { matrix, table, padding, .. } = Dense::new(conv, quant, &mut weights);
     let (input, output) = (conv.input, conv.output());
     let channels = usize::from(conv.channels);
     if conv.kernel == 1 && conv.stride == 1 {

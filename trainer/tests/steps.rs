@@ -282,11 +282,11 @@ fn a_compilation_is_whole_and_its_files_agree() {
     assert_eq!(names, ["golden.json", "model.json", "model.rs", "report.json", "weights.bin"]);
 
     let model = Compiled::load(&lab.path("model")).unwrap();
-    let golden: Golden = files::read_json(&lab.path("model/golden.json"), "").unwrap();
+    let golden = Golden::load(&lab.path("model"), &model).unwrap();
     assert!(!golden.images.is_empty());
-    for image in &golden.images {
-        let pixels: Vec<u8> = image.image.iter().map(|value| (i16::from(*value) + 128) as u8).collect();
-        assert_eq!(model.scores(&pixels).unwrap(), image.scores);
+    let images = golden.images(model.arch.resolution, 1);
+    for (i, image) in golden.images.iter().enumerate() {
+        assert_eq!(model.scores(images.image(i)).unwrap(), image.scores);
     }
     let report = valid("compile", &std::fs::read_to_string(lab.path("model/report.json")).unwrap());
     let layers = lab.space.layers(&lab.space.largest());
@@ -340,6 +340,27 @@ fn a_net_of_h_swish_and_squeeze_and_excite_is_close_to_float() {
     for layer in lab.json("model/report.json")["layers"].as_array().unwrap() {
         assert!(layer["snr_db"].as_f64() > Some(15.0), "{layer}");
     }
+}
+
+#[test]
+fn golden_images_that_are_not_the_models_are_not_run() {
+    let lab = Lab::new();
+    lab.done("compile subnet.onnx --data . --calibration 8 --out model");
+    let golden = lab.json("model/golden.json");
+    let refused = |pointer: &str, value: serde_json::Value, part: &str| {
+        let mut wrong = golden.clone();
+        *wrong.pointer_mut(pointer).unwrap() = value;
+        std::fs::write(lab.path("model/golden.json"), wrong.to_string()).unwrap();
+        lab.refused("run model --board mps2-an386", &["model/golden.json", part]);
+    };
+    let score = golden["images"][1]["scores"][0].as_i64().unwrap();
+    refused("/images/1/scores/0", (score ^ 1).into(), "image 1 is not one of this model");
+    refused("/images/0/image", serde_json::json!([1, 2]), "image 0 is not one of this model");
+    refused("/images/0/label", 10.into(), "image 0 is not one of this model");
+    refused("/images", serde_json::json!([]), "holds no images");
+    refused("/header/space", "other".into(), "made for space other");
+    std::fs::remove_file(lab.path("model/golden.json")).unwrap();
+    lab.refused("run model --board mps2-an386", &["model/golden.json", "ofa compile"]);
 }
 
 #[test]

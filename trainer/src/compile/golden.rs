@@ -1,11 +1,13 @@
 //! Images with the scores that every device must give for them.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Images;
-use crate::files::Header;
-use crate::model::Compiled;
+use crate::files::{self, Header};
+use crate::model::{Compiled, less_128};
 
 /// Format name of `golden.json`.
 pub const GOLDEN_FORMAT: &str = "ofa-golden";
@@ -38,13 +40,46 @@ impl Golden {
     pub(super) fn new(model: &Compiled, images: &Images) -> Result<Self> {
         let golden = |i: usize| {
             let image = images.image(i);
-            Ok(GoldenImage {
-                label: images.labels[i],
-                image: image.iter().map(|pixel| (pixel ^ 0x80) as i8).collect(),
-                scores: model.scores(image)?,
-            })
+            Ok(GoldenImage { label: images.labels[i], image: less_128(image), scores: model.scores(image)? })
         };
         let header = Header { format: GOLDEN_FORMAT.into(), ..model.header.clone() };
         Ok(Self { header, images: (0..images.len().min(IMAGES)).map(golden).collect::<Result<_>>()? })
     }
+
+    /// Reads `golden.json` of the folder that `model` is from.
+    ///
+    /// # Errors
+    /// One line that names the file if an image or a score of it is not what the model reads and makes of it.
+    pub fn load(folder: &Path, model: &Compiled) -> Result<Self> {
+        const MADE_BY: &str = "ofa compile";
+        let path = folder.join("golden.json");
+        let golden: Self = files::read_json(&path, MADE_BY)?;
+        golden.header.expect(&path, GOLDEN_FORMAT, &model.header.space, MADE_BY)?;
+        if golden.images.is_empty() {
+            bail!("{} holds no images; run: {MADE_BY}", path.display());
+        }
+        let net = model.net()?;
+        for (i, GoldenImage { label, image, scores }) in golden.images.iter().enumerate() {
+            let fits = image.len() == net.input().len() && usize::from(*label) < net.classes();
+            if !fits || model.scores(&pixels(image))? != *scores {
+                bail!("{}: image {i} is not one of this model; run: {MADE_BY}", path.display());
+            }
+        }
+        Ok(golden)
+    }
+
+    /// The images alone, for a net that reads squares of `channels` values a pixel.
+    pub fn images(&self, side: u16, channels: u16) -> Images {
+        Images {
+            side,
+            channels,
+            pixels: self.images.iter().flat_map(|golden| pixels(&golden.image)).collect(),
+            labels: self.images.iter().map(|golden| golden.label).collect(),
+        }
+    }
+}
+
+/// The other way than [`less_128`].
+fn pixels(image: &[i8]) -> Vec<u8> {
+    image.iter().map(|value| *value as u8 ^ 0x80).collect()
 }

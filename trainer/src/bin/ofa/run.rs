@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
+use runtime::Shape;
 use trainer::board::Board;
-use trainer::dataset::Dataset;
+use trainer::compile::Golden;
+use trainer::dataset::{Dataset, Images};
 use trainer::firmware::Code;
 use trainer::model::Compiled;
 use trainer::run::{Difference, LayerBytes, RunReport, run};
@@ -16,17 +18,19 @@ use trainer::progress::with_progress;
 
 /// Run a compiled net on a board: predicted beside measured, every score beside this host's.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  ofa run model --board mps2-an386 --images 100 --sizes")]
+#[command(
+    after_help = "Examples:\n  ofa run model --board mps2-an386 --sizes\n  ofa run model --board mps2-an386 --data photos --images 100"
+)]
 pub struct Cmd {
     /// The folder that `ofa compile` wrote.
     model: PathBuf,
     /// A folder of boards/.
     #[arg(long)]
     board: String,
-    /// How many of the test images.
-    #[arg(long, default_value_t = 200)]
-    images: usize,
-    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache where not given.
+    /// How many of the test images [default: 200 with --data; without, the model's golden images are run].
+    #[arg(long)]
+    images: Option<usize>,
+    /// A folder of images (IDX, CIFAR, CLASS/*.jpg); Fashion-MNIST from the cache with --images alone.
     #[arg(long)]
     data: Option<PathBuf>,
     /// The table to predict from [default: latency/BOARD.json, if there is one].
@@ -48,9 +52,7 @@ impl Cmd {
         let board = Board::load(&self.board)?;
         let model = Compiled::load(&self.model)?;
         let table = self.load_table(&board, &model)?;
-        ensure!(self.images > 0, "--images 0 runs nothing");
-        let data = Dataset::named(self.data, model.net()?.input().channels)?;
-        let images = data.test.first(self.images).resized(model.arch.resolution)?;
+        let images = self.load_images(&model)?;
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;
@@ -60,6 +62,17 @@ impl Cmd {
             bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
         }
         Ok(())
+    }
+
+    /// Test images, or where neither `--images` nor `--data` asks for them those that came with the model.
+    fn load_images(&self, model: &Compiled) -> Result<Images> {
+        let Shape { height, channels, .. } = model.net()?.input();
+        if self.images.is_none() && self.data.is_none() {
+            return Ok(Golden::load(&self.model, model)?.images(height, channels));
+        }
+        let count = self.images.unwrap_or(200);
+        ensure!(count > 0, "--images 0 runs nothing");
+        Dataset::named(self.data.clone(), channels)?.test.first(count).resized(height)
     }
 
     fn load_table(&self, board: &Board, model: &Compiled) -> Result<Option<LatencyTable>> {
@@ -129,6 +142,7 @@ fn as_text(report: &RunReport, with_sizes: bool) -> String {
             format!("  {flash_bytes:>8} {arena_bytes:>8}   {layer}")
         }));
         lines.extend(code.iter().map(|Code { of, bytes }| format!("  {bytes:>8} {:>8}   {of}", "")));
+        lines.push(format!("  {:>8} {:>8}   net and code", net_bytes + code_bytes, ""));
     }
     lines.join("\n")
 }
