@@ -284,7 +284,7 @@ fn a_compilation_is_whole_and_its_files_agree() {
     let model = Compiled::load(&lab.path("model")).unwrap();
     let golden = Golden::load(&lab.path("model"), &model).unwrap();
     assert!(!golden.images.is_empty());
-    let images = golden.images(model.arch.resolution, 1);
+    let images = golden.images(model.net().unwrap().input());
     for (i, image) in golden.images.iter().enumerate() {
         assert_eq!(model.scores(images.image(i)).unwrap(), image.scores);
     }

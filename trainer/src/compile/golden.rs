@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use runtime::Shape;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Images;
@@ -68,11 +69,11 @@ impl Golden {
         Ok(golden)
     }
 
-    /// The images alone, for a net that reads squares of `channels` values a pixel.
-    pub fn images(&self, side: u16, channels: u16) -> Images {
+    /// The images alone, of the shape that the net reads.
+    pub fn images(&self, input: Shape) -> Images {
         Images {
-            side,
-            channels,
+            side: input.height,
+            channels: input.channels,
             pixels: self.images.iter().flat_map(|golden| pixels(&golden.image)).collect(),
             labels: self.images.iter().map(|golden| golden.label).collect(),
         }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use runtime::Shape;
 use trainer::board::Board;
 use trainer::compile::Golden;
 use trainer::dataset::{Dataset, Images};
@@ -66,13 +65,13 @@ impl Cmd {
 
     /// Test images, or where neither `--images` nor `--data` asks for them those that came with the model.
     fn load_images(&self, model: &Compiled) -> Result<Images> {
-        let Shape { height, channels, .. } = model.net()?.input();
+        let input = model.net()?.input();
         if self.images.is_none() && self.data.is_none() {
-            return Ok(Golden::load(&self.model, model)?.images(height, channels));
+            return Ok(Golden::load(&self.model, model)?.images(input));
         }
         let count = self.images.unwrap_or(200);
         ensure!(count > 0, "--images 0 runs nothing");
-        Dataset::named(self.data.clone(), channels)?.test.first(count).resized(height)
+        Dataset::named(self.data.clone(), input.channels)?.test.first(count).resized(input.height)
     }
 
     fn load_table(&self, board: &Board, model: &Compiled) -> Result<Option<LatencyTable>> {
