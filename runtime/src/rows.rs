@@ -28,8 +28,6 @@ struct Stem {
     quant: Quant,
     /// With the block behind it, where the two run as one.
     joined: Option<Joined>,
-    /// Windows of a row that are gathered at a time.
-    part: usize,
     /// Bytes before its output, or the block's.
     output: usize,
     /// Bytes before the rows of the image.
@@ -70,12 +68,12 @@ impl Stem {
 
     const fn at(steps: &[Step], conv: Conv, joined: Option<Joined>, output: usize) -> Self {
         let (kernel, row) = (conv.kernel as usize, conv.input.row());
-        let part = segment(conv.output().width);
+        let part = Self::part(&conv);
         let joined = match joined {
             Some(joined) => Some(joined.in_parts(part)),
             None => None,
         };
-        let mut stem = Self { conv, quant: steps[0].quant, joined, part, output, rows: 0, scratch: 0, arena: 0 };
+        let mut stem = Self { conv, quant: steps[0].quant, joined, output, rows: 0, scratch: 0, arena: 0 };
         // The kernels count whole strides from a map's top: that many rows may lie before the first one that they read.
         stem.rows = max(output + stem.output().len(), Self::above(&conv) * row).next_multiple_of(4);
         stem.scratch = (stem.rows + kernel * row).next_multiple_of(4);
@@ -106,6 +104,11 @@ impl Stem {
             Some(joined) => self.scratch + joined.line_bytes(),
             None => self.scratch,
         }
+    }
+
+    /// Windows of a row that are gathered at a time.
+    const fn part(conv: &Conv) -> usize {
+        segment(conv.output().width)
     }
 
     /// Rows between the top of the map that the kernels are shown, and the first row of a window of it.
@@ -317,7 +320,7 @@ impl<'a> Image<'a> {
 
     /// Makes the next row of the stem's map, which the block takes if the two are joined.
     fn give<K: Kernels>(&mut self) {
-        let Stem { conv, quant, part, output, rows, scratch, .. } = self.stem;
+        let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
         let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
         let above = Stem::above(&conv);
@@ -332,7 +335,12 @@ impl<'a> Image<'a> {
             return self.flow.step::<K>(&weighed, maps, (Some(scratch), output), own);
         }
         let output = output + self.next * conv.output().row();
-        Dense { part, ..Dense::new(&conv, &quant, &mut weights) }.row::<K>(of, maps, (input, output), own);
+        Dense { part: Stem::part(&conv), ..Dense::new(&conv, &quant, &mut weights) }.row::<K>(
+            of,
+            maps,
+            (input, output),
+            own,
+        );
     }
 
     /// Lets the block take the padding below the stem's map, and make what rows are left.
