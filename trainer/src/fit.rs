@@ -128,6 +128,15 @@ pub fn fit(space: &Space, samples: &[Sample], seed: u64) -> Result<(Vec<Dense>, 
     Ok((layers, report))
 }
 
+/// Trains on the samples without holding any out: how far the members disagree is not scaled to errors.
+///
+/// # Panics
+/// If there are no samples.
+pub(crate) fn ensemble(space: &Space, samples: &[Sample], seed: u64) -> Vec<Dense> {
+    let problem = Problem::new(space, samples, seed);
+    problem.ensemble(&(0..samples.len()).collect::<Vec<_>>()).layers(&problem.sums, 1.0)
+}
+
 /// All samples, as members read them.
 struct Problem {
     features: usize,

@@ -3,14 +3,14 @@
 mod journal;
 mod noise;
 mod plot;
+mod rounds;
 mod study;
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Split;
@@ -71,8 +71,8 @@ pub struct Subject<'a> {
     pub validation: &'a Split,
 }
 
-/// Draws `count` nets, judges them on the validation images and trains a predictor, to be saved at `out`. The judged
-/// nets are journalled beside it, so that the same call goes on where the last one ended, however that came about, and
+/// Judges `count` nets on the validation images and trains a predictor, to be saved at `out`. The first are drawn evenly,
+/// then half of them are those that a search chooses by what is known so far. The judged nets are journalled beside it, so that the same call goes on where the last one ended, however that came about, and
 /// ends the same. More nets of the same seed add to those judged before.
 ///
 /// ```
@@ -96,7 +96,7 @@ pub struct Subject<'a> {
 /// If there are too few nets to train on, pictures cannot be decoded, or the journal is damaged or cannot be written.
 pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Survey> {
     let space = subject.supernet.space();
-    let judged = judge(subject, &draw(space, count, &mut ChaCha8Rng::seed_from_u64(seed)), seed, out)?;
+    let judged = rounds::run(space, count, seed, |archs| judge(subject, archs, seed, out))?;
     let samples: Vec<_> = judged.iter().map(Judged::sample).collect();
     let (layers, report) = fit(space, &samples, seed)?;
     let header = Header::new(predictor::FORMAT, &space.hash(), seed);
@@ -231,6 +231,9 @@ pub(crate) fn draw(space: &Space, count: usize, rng: &mut impl Rng) -> Vec<Arch>
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
