@@ -52,7 +52,7 @@ pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool
 pub use memory::{Arena, bytes};
 pub use model::{Model, Moment, Net};
 pub use order::pack;
-pub use plan::{Regions, Step, arena_bytes, assert_fits, regions};
+pub use plan::{Needs, Regions, Step, arena_bytes, arena_of, assert_fits, joined_bytes, regions};
 pub use prediction::{Prediction, ScoreScale, argmax};
 pub use quant::{Channel, HIDDEN_ZERO, Quant, narrow};
 pub use reference::execute;

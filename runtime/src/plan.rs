@@ -11,8 +11,10 @@
 //!                                                            | output ▓▓▓▓▓─▶     |  scratch |
 //! ```
 //!
-//! The first kind of layer places its output as far on as it needs, and as the layer after it needs. Where input and
-//! output have the same rows (a residual block) the output takes the input's place.
+//! Whatever does not get ahead of its input goes the second way, at the arena's start too: of most layers that make a map
+//! smaller the output takes the place of rows that are consumed. The others, there, go the first way, and place their output
+//! as far on as they need, and as the layer needs that moves it back. Where input and output have the same rows (a residual
+//! block) the output takes the input's place.
 
 use core::ops::Range;
 
@@ -61,27 +63,64 @@ impl Place {
             debug_assert!(false, "there is no such step");
             return Self { input, output: input, descending: false, scratch: 0 };
         };
-        let (output, descending) = if layer.in_place() {
-            (input, false)
-        } else if input == 0 {
-            let own = layer.lead_descending();
-            let mut behind = behind;
-            while let [Step { layer, .. }, further @ ..] = behind
-                && layer.in_place()
-            {
-                behind = further;
-            }
-            let next = match behind.first() {
-                Some(step) => step.layer.lead_ascending(),
-                None => 0,
-            };
-            (words(max(own, next)) * 4, true)
+        let needs = layer.needs();
+        let next = if needs.descends(input) { lead_of_next(behind) } else { 0 };
+        Self::of(&needs, next, input)
+    }
+
+    /// Of a layer whose input lies at `input`; the next one that does not write in place asks for a lead of `next`.
+    const fn of(needs: &Needs, next: usize, input: usize) -> Self {
+        if needs.descends(input) {
+            Self::descending(needs, next)
         } else {
-            (0, false)
-        };
-        let end = max(input + layer.input().len(), output + layer.output().len());
+            Self::over(needs, input, if needs.in_place { input } else { 0 }, false)
+        }
+    }
+
+    /// Of a layer whose input lies at the arena's start and whose rows go from last to first.
+    pub const fn descending(needs: &Needs, next: usize) -> Self {
+        Self::over(needs, 0, words(max(needs.lead_descending, next)) * 4, true)
+    }
+
+    const fn over(needs: &Needs, input: usize, output: usize, descending: bool) -> Self {
+        let end = max(input + needs.input, output + needs.output);
         Self { input, output, descending, scratch: words(end) * 4 }
     }
+}
+
+/// What a layer asks of the arena: all that the arena of a net depends on, computed once for nets that share the layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Bytes of its input.
+    input: usize,
+    /// Bytes of its output.
+    output: usize,
+    /// Bytes beside them.
+    scratch: usize,
+    /// Bytes by which the output must lie behind the input's start, rows going from last to first.
+    lead_descending: usize,
+    /// Bytes by which it must lie before the input's start, rows going from first to last.
+    lead_ascending: usize,
+    /// Whether it takes the input's place.
+    in_place: bool,
+}
+
+impl Needs {
+    /// Whether rows go from last to first where the input lies at `input`.
+    const fn descends(&self, input: usize) -> bool {
+        !self.in_place && input == 0 && self.lead_ascending > 0
+    }
+}
+
+/// The lead that the first of these steps asks for that does not write in place, rows going from first to last.
+const fn lead_of_next(mut steps: &[Step]) -> usize {
+    while let [Step { layer, .. }, further @ ..] = steps {
+        if !layer.in_place() {
+            return layer.lead_ascending();
+        }
+        steps = further;
+    }
+    0
 }
 
 /// What a layer keeps of its input while it writes.
@@ -117,6 +156,55 @@ impl Reads {
     }
 }
 
+/// How a layer goes through its input while it writes.
+#[derive(Clone, Copy)]
+struct Consumption {
+    reads: Reads,
+    /// Rows of the input.
+    height: usize,
+    /// Bytes of each.
+    input: usize,
+    /// Rows of the output.
+    rows: usize,
+    /// Bytes of each.
+    output: usize,
+}
+
+impl Consumption {
+    /// Bytes by which the output must lie behind the input's start if rows go from last to first, before it otherwise.
+    ///
+    /// From row to row what one asks for grows or shrinks by the same, but where windows begin to leave the top of the
+    /// map and where they begin to reach its bottom: no row asks for more than the largest of those.
+    const fn lead(&self, descending: bool) -> usize {
+        let (half, stride) = match self.reads {
+            Reads::Streamed { kernel, stride } | Reads::Window { kernel, stride } => {
+                (kernel as usize / 2, stride as usize)
+            }
+            Reads::All | Reads::Taken => (0, 1),
+        };
+        let last = self.rows.saturating_sub(1);
+        let (top, bottom) = (half / stride, self.height.saturating_sub(half + 1) / stride);
+        let decisive = [0, top, top + 1, bottom.saturating_sub(1), bottom, bottom + 1, last];
+        let mut lead = 0;
+        let mut i = 0;
+        while i < decisive.len() {
+            lead = max(lead, self.lead_at(min(decisive[i], last), descending));
+            i += 1;
+        }
+        lead
+    }
+
+    /// What output row `y` asks for.
+    const fn lead_at(&self, y: usize, descending: bool) -> usize {
+        let (start, end) = self.reads.needed(self.height, y, descending);
+        match descending {
+            true => (end * self.input).saturating_sub(y * self.output),
+            false if start < self.height => ((y + 1) * self.output).saturating_sub(start * self.input),
+            false => 0,
+        }
+    }
+}
+
 impl Layer {
     /// Whether the output takes the input's place.
     pub(crate) const fn in_place(&self) -> bool {
@@ -136,46 +224,38 @@ impl Layer {
         }
     }
 
-    /// Input and output as rows: how many, and the bytes of each.
-    const fn rows(&self) -> [(usize, usize); 2] {
-        let (input, output) = (self.input(), self.output());
+    const fn consumption(&self) -> Consumption {
+        let (input, output, reads) = (self.input(), self.output(), self.reads());
         match self {
             // Chunks of pixels, whatever the rows are.
             Self::Conv(Conv { kernel: 1, stride: 1, .. }) => {
-                let chunks = (input.height as usize * input.width as usize).div_ceil(CHUNK);
-                [(chunks, CHUNK * input.channels as usize), (chunks, CHUNK * output.channels as usize)]
+                let rows = (input.height as usize * input.width as usize).div_ceil(CHUNK);
+                let (input, output) = (CHUNK * input.channels as usize, CHUNK * output.channels as usize);
+                Consumption { reads, height: rows, input, rows, output }
             }
-            _ => [(input.height as usize, input.row()), (output.height as usize, output.row())],
+            _ => {
+                let (height, rows) = (input.height as usize, output.height as usize);
+                Consumption { reads, height, input: input.row(), rows, output: output.row() }
+            }
         }
     }
 
-    /// Bytes by which the output must lie behind the input's start, rows going from last to first.
-    pub(crate) const fn lead_descending(&self) -> usize {
-        let [(height, input), (rows, output)] = self.rows();
-        let reads = self.reads();
-        let mut lead = 0;
-        let mut y = 0;
-        while y < rows {
-            lead = max(lead, (reads.needed(height, y, true).1 * input).saturating_sub(y * output));
-            y += 1;
+    /// What it asks of the arena.
+    pub const fn needs(&self) -> Needs {
+        let consumption = self.consumption();
+        Needs {
+            input: self.input().len(),
+            output: self.output().len(),
+            scratch: self.scratch_bytes(),
+            lead_descending: consumption.lead(true),
+            lead_ascending: consumption.lead(false),
+            in_place: self.in_place(),
         }
-        lead
     }
 
     /// Bytes by which the output must lie before the input's start, rows going from first to last.
     pub(crate) const fn lead_ascending(&self) -> usize {
-        let [(height, input), (rows, output)] = self.rows();
-        let reads = self.reads();
-        let mut lead = 0;
-        let mut y = 0;
-        while y < rows {
-            let needed = reads.needed(height, y, false).0;
-            if needed < height {
-                lead = max(lead, ((y + 1) * output).saturating_sub(needed * input));
-            }
-            y += 1;
-        }
-        lead
+        self.consumption().lead(false)
     }
 
     /// Bytes that one run needs beside its input and output.
@@ -209,8 +289,8 @@ impl Layer {
 
     /// Bytes of an arena that runs this layer alone, its input at the arena's start.
     pub const fn arena_bytes(&self) -> usize {
-        let output = if self.in_place() { 0 } else { words(self.lead_descending()) * 4 };
-        words(max(self.input().len(), output + self.output().len())) * 4 + self.scratch_bytes()
+        let needs = self.needs();
+        Place::of(&needs, 0, 0).scratch + needs.scratch
     }
 }
 
@@ -267,13 +347,42 @@ pub const fn arena_bytes(steps: &[Step]) -> usize {
     joined(steps).1
 }
 
+/// [`arena_bytes`] of the net whose layers need that, its first two [`joined_bytes`] as one.
+///
+/// ```
+/// # mod model { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/model.rs")); }
+/// let needs = model::STEPS.map(|step| step.layer.needs());
+/// let joined = runtime::joined_bytes(&model::STEPS);
+/// assert_eq!(runtime::arena_of(&needs, joined), runtime::arena_bytes(&model::STEPS));
+/// ```
+pub fn arena_of(needs: &[Needs], joined: Option<usize>) -> usize {
+    let bytes = |first: usize| {
+        let (mut most, mut input) = (0, 0);
+        for (i, own) in needs.iter().enumerate().skip(first) {
+            let next = needs.iter().skip(i + 1).find(|next| !next.in_place);
+            let place = Place::of(own, next.map_or(0, |next| next.lead_ascending), input);
+            most = most.max(place.scratch + own.scratch);
+            input = place.output;
+        }
+        most
+    };
+    let apart = bytes(0);
+    joined.map_or(apart, |joined| apart.min(joined.max(bytes(2))))
+}
+
+/// Bytes of an arena that runs the first two layers as one, an image at its start; `None` where they cannot run so.
+pub const fn joined_bytes(steps: &[Step]) -> Option<usize> {
+    let Some(joined) = Joined::of(steps) else { return None };
+    let Some(scratch) = joined.over_image() else { return None };
+    Some(scratch + joined.scratch_bytes())
+}
+
 /// The first two layers, where the arena is smaller if they run as one; and its bytes.
 pub(crate) const fn joined(steps: &[Step]) -> (Option<Joined>, usize) {
     let apart = bytes_from(steps, 0, 0);
-    let Some(joined) = Joined::of(steps) else { return (None, apart) };
-    let Some(scratch) = joined.over_image() else { return (None, apart) };
-    let together = max(scratch + joined.scratch_bytes(), bytes_from(steps, 2, 0));
-    if together < apart { (Some(joined), together) } else { (None, apart) }
+    let Some(bytes) = joined_bytes(steps) else { return (None, apart) };
+    let together = max(bytes, bytes_from(steps, 2, 0));
+    if together < apart { (Joined::of(steps), together) } else { (None, apart) }
 }
 
 /// Bytes of the arena that runs step `i` and those behind it one after the other, the first one's input at `input`.
@@ -462,7 +571,22 @@ pub const fn assert_fits(what: &str, needed: usize, available: usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use std::iter::Iterator;
+
     use super::*;
+    use crate::tests::{config, layers};
+
+    proptest! {
+        #![proptest_config(config(4096))]
+
+        #[test]
+        fn no_row_asks_for_a_larger_lead_than_the_decisive_ones(layer in layers(), descending: bool) {
+            let consumption = layer.consumption();
+            let all = (0..consumption.rows).map(|y| consumption.lead_at(y, descending));
+            prop_assert_eq!(all.max(), Some(consumption.lead(descending)));
+        }
+    }
 
     #[test]
     #[should_panic(expected = "the net misses the board's SRAM by bytes: 4464")]

@@ -25,8 +25,8 @@ use crate::scalar::Scalar;
 use crate::simd::Simd;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
-pub(crate) use generate::nets;
-use generate::{AnyNet, chains, layers, net_problems, openings, problem};
+use generate::{AnyNet, chains, net_problems, openings, problem};
+pub(crate) use generate::{layers, nets};
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]
@@ -84,9 +84,9 @@ impl Problem {
     fn streamed<K: Kernels>(&self, ascending: bool, poison: i8) -> Vec<i8> {
         let layer = &self.step.layer;
         let (input, output) = (layer.input().len(), layer.output().len());
-        let place = match ascending {
-            false => Place::new(&[self.step], 0, 0),
-            true => Place::new(&[self.step], 0, layer.lead_ascending().next_multiple_of(4) + 4),
+        let place = match ascending || layer.in_place() {
+            false => Place::descending(&layer.needs(), 0),
+            true => Place::new(&[self.step], 0, layer.lead_ascending().next_multiple_of(4)),
         };
         let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); (place.scratch + layer.scratch_bytes()) / 4];
         memory::bytes(&mut arena)[place.input..][..input].copy_from_slice(&self.input);

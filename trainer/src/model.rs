@@ -214,7 +214,12 @@ pub fn arena_bytes(layers: &[Layer]) -> usize {
     runtime::arena_bytes(&steps(layers))
 }
 
-/// The same where the image comes row by row; `None` of nets that cannot take it so.
+/// Bytes that the first two of these layers run in as one; `None` where they cannot.
+pub(crate) fn joined_bytes(layers: &[Layer]) -> Option<usize> {
+    runtime::joined_bytes(&steps(layers))
+}
+
+/// [`arena_bytes`] where the image comes row by row; `None` of nets that cannot take it so.
 pub fn rows_arena_bytes(layers: &[Layer]) -> Option<usize> {
     Some(runtime::rows_arena_bytes(&steps(layers))).filter(|&bytes| bytes > 0)
 }

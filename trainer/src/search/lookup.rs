@@ -1,35 +1,25 @@
 //! What nets cost, by looking it up: no net is walked layer by layer.
 //!
-//! Ticks, flash and MACs are sums over the layers. The arena is a maximum over segments of the net. A layer that does
-//! not write over its own input moves the map from the arena's start to somewhere behind it, and the next such layer
-//! moves it back; between those two and after them lie the blocks that write in place:
-//!
-//! ```text
-//!   segment 0                                 segment 1
-//!   stem ─▶ block … block ─▶ block ─▶ block … │ block ─▶ block … block ─▶ head │ …
-//!   away    in place         back    in place │ away    in place         back
-//! ```
-//!
-//! Each segment begins with its map at the arena's start, so what it needs is the planner's answer for those few layers
-//! alone, remembered once asked.
+//! Ticks, flash and MACs are sums over the layers. The arena is what the runtime's planner makes of what each layer
+//! [needs](runtime::Needs), which is computed once for each layer of the space.
 //!
 //! Each net is looked up whole. To keep its stages' sums, for nets that differ from it in one choice, takes as many
 //! instructions as it spares.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use runtime::Layer;
+use runtime::{Layer, Needs, arena_of};
 
 use super::cost::{Cost, Costs};
 use super::genes::{Coding, Genes, Stage};
-use crate::model::{arena_bytes, flash_bytes};
+use crate::model::{flash_bytes, joined_bytes};
 use crate::space::{Arch, BlockArch, Space};
+
+/// Room for the layers of most nets.
+const MOST_LAYERS: usize = 32;
 
 /// The costs of all nets of a space on one board.
 pub(super) struct Lookup {
     has_latency: bool,
     classes: Vec<Class>,
-    segments: Vec<Segment>,
     /// One for each resolution; `None` where it is not open to the search.
     sizes: Vec<Option<Size>>,
 }
@@ -58,36 +48,29 @@ struct Class {
     kinds: usize,
 }
 
-/// A layer that moves the map.
-#[derive(Clone, Copy, Debug)]
-enum Mover {
-    /// The same in all nets of a resolution, by its place among the fixed layers.
-    Fixed(usize),
-    /// The first block of a stage, by its class.
-    Block(usize),
-}
-
-/// Layers from the arena's start back to it. The offsets are into a [`Size`]'s memory.
-struct Segment {
-    away: Mover,
-    back: Option<Mover>,
-    pair: usize,
-    between: Vec<(usize, usize)>,
-    after: Vec<(usize, usize)>,
-}
-
 /// All that depends on the resolution.
 struct Size {
-    fixed: Vec<Layer>,
-    fixed_part: Part,
-    layers: Vec<Layer>,
-    parts: Vec<Part>,
-    /// Bytes of arenas that were asked for, plus one; 0: not yet.
-    memory: Vec<AtomicU32>,
+    /// Of all layers that are in every net.
+    fixed: Sums,
+    /// What the first one needs.
+    stem: Needs,
+    /// What those behind the blocks need.
+    head: Vec<Needs>,
+    /// Blocks, by class and kind.
+    blocks: Vec<Part>,
+}
+
+/// A block's share of a net's costs.
+#[derive(Clone, Copy)]
+struct Part {
+    sums: Sums,
+    needs: Needs,
+    /// Bytes that the stem and it need as one, if it comes first and they can run so.
+    joined: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Part {
+struct Sums {
     ticks: u64,
     refused: u32,
     flash: u64,
@@ -104,78 +87,54 @@ impl Lookup {
                 classes.push(Class { stage, later, start, kinds: choices.choices() });
             }
         }
-        let mut sizes: Vec<_> = space
-            .input
-            .resolutions
-            .0
-            .iter()
-            .map(|&side| open.contains(&side).then(|| Size::new(space, coding, costs, &classes, side)))
-            .collect();
-        let mut segments = vec![];
-        if let Some(size) = sizes.iter().flatten().next() {
-            let length;
-            (segments, length) = segment(size, &classes);
-            for size in sizes.iter_mut().flatten() {
-                size.memory.resize_with(length, || AtomicU32::new(0));
-            }
-        }
-        Self { has_latency: costs.unit().is_some(), classes, segments, sizes }
+        let size = |&side: &u16| open.contains(&side).then(|| Size::new(space, coding, costs, &classes, side));
+        let sizes = space.input.resolutions.0.iter().map(size).collect();
+        Self { has_latency: costs.unit().is_some(), classes, sizes }
     }
 
     /// What a net costs whose resolution is open.
     pub fn totals(&self, coding: &Coding, genes: &Genes) -> Totals {
         let size = self.sizes[genes.resolution()].as_ref().expect("the resolution is open");
-        let mut sum = size.fixed_part;
+        let mut sums = size.fixed;
+        let mut needs = Vec::with_capacity(MOST_LAYERS);
+        needs.push(size.stem);
+        let mut joined = None;
         for class in &self.classes {
             for kind in class.of(coding, genes) {
-                let part = &size.parts[class.start + kind];
-                sum.ticks += part.ticks;
-                sum.refused += part.refused;
-                sum.flash += part.flash;
-                sum.macs += part.macs;
+                let part = &size.blocks[class.start + kind];
+                sums.add(part.sums);
+                if needs.len() == 1 {
+                    joined = part.joined;
+                }
+                needs.push(part.needs);
             }
         }
-        let segments = self.segments.iter().map(|segment| self.arena(segment, size, coding, genes));
+        needs.extend_from_slice(&size.head);
         let cost = Cost {
-            latency: self.has_latency.then_some(sum.ticks),
-            sram_bytes: segments.max().unwrap_or(0).into(),
-            flash_bytes: sum.flash,
-            macs: sum.macs,
+            latency: self.has_latency.then_some(sums.ticks),
+            sram_bytes: arena_of(&needs, joined) as u64,
+            flash_bytes: sums.flash,
+            macs: sums.macs,
         };
-        Totals { refused: sum.refused, cost }
+        Totals { refused: sums.refused, cost }
+    }
+}
+
+impl Sums {
+    fn of(layer: &Layer, costs: &Costs) -> Self {
+        Self {
+            ticks: costs.ticks(layer).unwrap_or(0),
+            refused: u32::from(costs.unit().is_some() && costs.ticks(layer).is_none()),
+            flash: flash_bytes(&[*layer]) as u64,
+            macs: layer.macs(),
+        }
     }
 
-    fn arena(&self, segment: &Segment, size: &Size, coding: &Coding, genes: &Genes) -> u32 {
-        let mover = |mover: Mover| match mover {
-            Mover::Fixed(at) => (0, 1, size.fixed[at]),
-            Mover::Block(class) => {
-                let class = &self.classes[class];
-                let kind = class.of(coding, genes).next().expect("a stage has a block");
-                (kind, class.kinds, size.layers[class.start + kind])
-            }
-        };
-        let (a, _, away) = mover(segment.away);
-        let (b, kinds, back) = segment.back.map_or((0, 1, None), |back| {
-            let (kind, kinds, layer) = mover(back);
-            (kind, kinds, Some(layer))
-        });
-        let mut most = size.remember(segment.pair + a * kinds + b, || [Some(away), back].into_iter().flatten());
-        for &(class, memory) in &segment.between {
-            let class = &self.classes[class];
-            for kind in class.of(coding, genes) {
-                let block = size.layers[class.start + kind];
-                let at = memory + (a * class.kinds + kind) * kinds + b;
-                most = most.max(size.remember(at, || [Some(away), Some(block), back].into_iter().flatten()));
-            }
-        }
-        for &(class, memory) in &segment.after {
-            let class = &self.classes[class];
-            for kind in class.of(coding, genes) {
-                let block = size.layers[class.start + kind];
-                most = most.max(size.remember(memory + kind, || [block].into_iter()));
-            }
-        }
-        most
+    fn add(&mut self, other: Self) {
+        self.ticks += other.ticks;
+        self.refused += other.refused;
+        self.flash += other.flash;
+        self.macs += other.macs;
     }
 }
 
@@ -211,80 +170,21 @@ impl Size {
             }
             fixed.extend(net);
         }
-        let layers: Vec<Layer> = layers.into_iter().flatten().collect();
-        let part = |layer: &Layer| Part {
-            ticks: costs.ticks(layer).unwrap_or(0),
-            refused: u32::from(costs.unit().is_some() && costs.ticks(layer).is_none()),
-            flash: flash_bytes(&[*layer]) as u64,
-            macs: layer.macs(),
+        let mut sums = Sums { flash: costs.code_bytes(), ..Sums::default() };
+        fixed.iter().for_each(|layer| sums.add(Sums::of(layer, costs)));
+        let stem = fixed[0];
+        let part = |layer: Layer| Part {
+            sums: Sums::of(&layer, costs),
+            needs: layer.needs(),
+            joined: joined_bytes(&[stem, layer]),
         };
-        let mut fixed_part = Part { flash: costs.code_bytes(), ..Part::default() };
-        for part in fixed.iter().map(part) {
-            fixed_part.ticks += part.ticks;
-            fixed_part.refused += part.refused;
-            fixed_part.flash += part.flash;
-            fixed_part.macs += part.macs;
-        }
-        Self { parts: layers.iter().map(part).collect(), layers, fixed, fixed_part, memory: vec![] }
-    }
-
-    /// The arena that these layers need. Whichever thread asks first, the answer is the same.
-    fn remember<I: Iterator<Item = Layer>>(&self, at: usize, layers: impl Fn() -> I) -> u32 {
-        let known = self.memory[at].load(Ordering::Relaxed);
-        if known > 0 {
-            return known - 1;
-        }
-        let bytes = arena_bytes(&layers().collect::<Vec<_>>()) as u32;
-        self.memory[at].store(bytes + 1, Ordering::Relaxed);
-        bytes
-    }
-}
-
-/// The segments of a space's nets, and how much they remember together.
-fn segment(size: &Size, classes: &[Class]) -> (Vec<Segment>, usize) {
-    let mut segments: Vec<Segment> = vec![];
-    let mut length = 0;
-    let mut take = |count: usize| {
-        length += count;
-        length - count
-    };
-    let kinds = |mover: Mover| match mover {
-        Mover::Fixed(_) => 1,
-        Mover::Block(class) => classes[class].kinds,
-    };
-    let blocks = (0..classes.len()).map(|class| (Mover::Block(class), size.layers[classes[class].start]));
-    let fixed = |at: usize| (Mover::Fixed(at), size.fixed[at]);
-    // Blocks in place wait until it is known what moves the map back: that decides where they lie.
-    let mut in_place: Vec<usize> = vec![];
-    for (mover, layer) in [fixed(0)].into_iter().chain(blocks).chain((1..size.fixed.len()).map(fixed)) {
-        let residual = matches!(layer, Layer::Block(block) if block.residual);
-        match (mover, segments.last_mut()) {
-            (Mover::Block(class), Some(Segment { back: Some(_), after, .. })) if residual => {
-                after.push((class, take(classes[class].kinds)));
-            }
-            (Mover::Block(class), _) if residual => in_place.push(class),
-            (_, Some(segment)) if segment.back.is_none() => {
-                segment.back = Some(mover);
-                close(segment, &mut in_place, &mut take, &kinds);
-            }
-            _ => segments.push(Segment { away: mover, back: None, pair: 0, between: vec![], after: vec![] }),
+        Self {
+            fixed: sums,
+            stem: stem.needs(),
+            head: fixed[1..].iter().map(Layer::needs).collect(),
+            blocks: layers.into_iter().flatten().map(part).collect(),
         }
     }
-    if let Some(segment) = segments.last_mut().filter(|segment| segment.back.is_none()) {
-        close(segment, &mut in_place, &mut take, &kinds);
-    }
-    (segments, length)
-}
-
-fn close(
-    segment: &mut Segment,
-    in_place: &mut Vec<usize>,
-    take: &mut impl FnMut(usize) -> usize,
-    kinds: &impl Fn(Mover) -> usize,
-) {
-    let ends = kinds(segment.away) * segment.back.map_or(1, kinds);
-    segment.pair = take(ends);
-    segment.between = in_place.drain(..).map(|class| (class, take(ends * kinds(Mover::Block(class))))).collect();
 }
 
 #[cfg(test)]
