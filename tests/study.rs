@@ -22,7 +22,12 @@ fn arguments(more: &[&str]) -> Vec<String> {
     let [data, supernet, predictor] =
         ["data", "supernet.safetensors", "predictor.onnx"].map(|name| Fixture::get().text(name));
     let study = ["study", "search", &supernet, "--data", &data, "--predictor", &predictor, "--table", table()];
-    study.iter().chain(&["--front", "4", "--random", "6", "--even", "5"]).chain(more).map(ToString::to_string).collect()
+    study
+        .iter()
+        .chain(&["--front", "4", "--verify", "3", "--random", "6", "--even", "5"])
+        .chain(more)
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn study(more: &[&str]) -> String {
@@ -57,22 +62,25 @@ fn the_chosen_nets_stand_beside_those_of_other_ways() {
     assert_eq!((rows.len(), &rows[0]["limits"]["sram"], &rows[1]["limits"]["sram"]), (2, &1400.into(), &Value::Null));
     for row in rows {
         let ways = row["ways"].as_array().expect("a list");
-        assert!(ways.len() == 4 && (1..=6).contains(&row["random"].as_u64().expect("a count")), "{row}");
+        assert!(ways.len() == 5 && (1..=6).contains(&row["random"].as_u64().expect("a count")), "{row}");
         for way in ways {
             assert!(way["net"]["macs"].as_u64() <= row["limits"]["macs"].as_u64(), "{way}");
             let gain = number(&ways[0]["test"]["accuracy"]) - number(&way["test"]["accuracy"]);
             let paired = way["gain"]["points"].as_f64().unwrap_or(0.0);
             assert!((paired - gain).abs() < 1e-9, "{way}");
         }
-        assert!(ways[0]["gain"].is_null() && ways[0]["name"] == "searched");
-        assert!(number(&ways[0]["net"]["accuracy"]) >= number(&ways[2]["net"]["accuracy"]), "a search looks further");
+        assert!(ways[0]["gain"].is_null() && ways[0]["name"] == "searched, the best by validation");
+        let [verified, searched, _, random, _] = [0, 1, 2, 3, 4].map(|way| &ways[way]);
+        assert!(number(&verified["validation"]["accuracy"]) >= number(&searched["validation"]["accuracy"]), "{row}");
+        assert!(number(&searched["net"]["accuracy"]) >= number(&verified["net"]["accuracy"]), "{row}");
+        assert!(number(&searched["net"]["accuracy"]) >= number(&random["net"]["accuracy"]), "a search looks further");
     }
 
     let [file, plot, table] = ["search.json", "search.svg", "search.md"]
         .map(|name| std::fs::read_to_string(folder.path().join(name)).expect("ofa wrote it"));
     assert_eq!(valid("study-search", &file), said);
     let points = plot.matches("<circle").count();
-    assert!(points == 2 * front.len() + 8 && !plot.contains("NaN") && !plot.contains("inf"), "{plot}");
+    assert!(points == 2 * front.len() + 10 && !plot.contains("NaN") && !plot.contains("inf"), "{plot}");
     assert!(table.contains("within sram=1400 macs=60000") && table.contains("| largest net scaled down |"), "{table}");
 
     let journals = journals(folder.path());

@@ -16,6 +16,7 @@
 //!     costs: &Costs::from_table(&space, &made_up::table(&space))?,
 //!     limits: vec![],
 //!     front: 3,
+//!     verify: 2,
 //!     random: 2,
 //!     even: 2,
 //!     seed: 1,
@@ -57,8 +58,9 @@ pub const FORMAT: &str = "ofa-study-search";
 const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 
 /// Ways to a net within limits.
-const WAYS: [&str; 4] = [
-    "searched",
+const WAYS: [&str; 5] = [
+    "searched, the best by validation",
+    "searched, by prediction alone",
     "best of the random nets by validation",
     "best of the random nets by prediction",
     "largest net scaled down",
@@ -78,6 +80,8 @@ pub struct Study<'a> {
     pub limits: Vec<Limits>,
     /// Nets along the front.
     pub front: usize,
+    /// The most promising nets of each search that are judged on the validation images, of which the best is chosen.
+    pub verify: usize,
     /// Nets drawn within each problem's limits.
     pub random: usize,
     /// Nets drawn from the whole space that tell how much harder one split is than the other.
@@ -159,7 +163,8 @@ pub struct Way {
 /// Nets of one problem, before they are judged.
 struct Candidates {
     limits: Limits,
-    chosen: Net,
+    /// The most promising first.
+    searched: Vec<Net>,
     draws: usize,
     random: Vec<Net>,
     scaled: Option<Net>,
@@ -176,7 +181,10 @@ impl Study<'_> {
         let Self { supernet, dataset, costs, seed, .. } = *self;
         let space = supernet.space();
         let unit = costs.unit().context("a study of the search needs a latency table")?;
-        ensure!(self.front > 0 && self.random > 0 && self.even > 0, "a study needs a net of each kind at least");
+        ensure!(
+            self.front > 0 && self.verify > 0 && self.random > 0 && self.even > 0,
+            "a study needs a net of each kind at least"
+        );
         ensure!(!dataset.validation.is_empty() && !dataset.test.is_empty(), "there are no images to judge on");
 
         let problem = |limits| Problem::new(space, self.predictor, costs, limits);
@@ -234,11 +242,12 @@ impl Study<'_> {
     }
 
     fn candidates(&self, problem: &Problem, stream: u64) -> Result<Candidates> {
-        let chosen = search(problem, self.seed)?.best;
+        let mut searched = search(problem, self.seed)?.top;
+        searched.truncate(self.verify);
         let drawn = draw_within(problem, self.random, &mut self.rng(stream))?;
         let limits = problem.boards[0].1;
         let scaled = scaled_down(problem)?;
-        Ok(Candidates { limits, chosen, draws: drawn.draws, random: drawn.nets, scaled })
+        Ok(Candidates { limits, searched, draws: drawn.draws, random: drawn.nets, scaled })
     }
 
     /// Drawn from the whole space.
@@ -267,22 +276,27 @@ impl Study<'_> {
 
 impl Candidates {
     fn nets(&self) -> impl Iterator<Item = &Net> {
-        [&self.chosen].into_iter().chain(&self.random).chain(&self.scaled)
+        self.searched.iter().chain(&self.random).chain(&self.scaled)
     }
 
     /// The chosen net, and what the other ways lead to.
     fn ways(&self, validated: &HashMap<Arch, Judged>) -> Vec<(&'static str, &Net)> {
-        let by = |figure: &dyn Fn(&Net) -> f64| {
-            self.random.iter().max_by(|a, b| figure(a).total_cmp(&figure(b)).then(b.arch.cmp(&a.arch)))
-        };
+        let validation = |net: &Net| validated[&net.arch].accuracy();
+        let prediction = |net: &Net| f64::from(net.accuracy);
         let nets = [
-            Some(&self.chosen),
-            by(&|net| validated[&net.arch].accuracy()),
-            by(&|net| net.accuracy.into()),
+            best(&self.searched, validation),
+            self.searched.first(),
+            best(&self.random, validation),
+            best(&self.random, prediction),
             self.scaled.as_ref(),
         ];
         WAYS.into_iter().zip(nets).filter_map(|(name, net)| Some((name, net?))).collect()
     }
+}
+
+/// The net with the highest figure; of equals the first in the order of archs.
+fn best(nets: &[Net], figure: impl Fn(&Net) -> f64) -> Option<&Net> {
+    nets.iter().max_by(|a, b| figure(a).total_cmp(&figure(b)).then(b.arch.cmp(&a.arch)))
 }
 
 /// So many of a front's nets, spread evenly over their latencies: of those that none beats in accuracy and latency.

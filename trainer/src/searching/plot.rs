@@ -8,7 +8,7 @@ use crate::panel::{self, HEIGHT, MARGIN, Panel, WIDTH};
 const PREDICTED: &str = "#999999";
 const FRONT: &str = "#000000";
 /// Of the ways to a net.
-const COLOURS: [&str; 4] = ["#d55e00", "#0072b2", "#cc79a7", "#009e73"];
+const COLOURS: [&str; 5] = ["#d55e00", "#e69f00", "#0072b2", "#cc79a7", "#009e73"];
 
 impl Searching {
     /// SVG.
@@ -43,7 +43,7 @@ impl Searching {
         let names =
             [("front: predicted", PREDICTED), ("front: test images", FRONT)].into_iter().chain(ways_and_colours());
         for (line, (name, colour)) in names.enumerate() {
-            let [x, y] = [panel.left + WIDTH - 6.0, MARGIN + HEIGHT - 76.0 + 14.0 * line as f64];
+            let [x, y] = [panel.left + WIDTH - 6.0, MARGIN + HEIGHT - 90.0 + 14.0 * line as f64];
             let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>");
         }
 

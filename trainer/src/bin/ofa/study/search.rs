@@ -20,7 +20,7 @@ use crate::torch::{dataset_for, parse_device};
 /// down by hand: of those that make the same choice in all stages, counted from the largest, that of the most
 /// multiply-accumulates.
 ///
-/// With the defaults about 760 nets are judged, each with statistics of its own: a second or two for each on two cores and
+/// With the defaults about 820 nets are judged, each with statistics of its own: a second or two for each on two cores and
 /// 10,000 images of 28×28 pixels. They are journalled in the folder: ended at any moment, the same command goes on where it
 /// stopped.
 #[derive(Args)]
@@ -50,6 +50,10 @@ pub struct Cmd {
     /// Nets along the front of predicted accuracy and latency.
     #[arg(long, default_value_t = 20)]
     front: usize,
+    /// The most promising nets of each search, to be judged on all validation images: the best of them is the chosen one, as
+    /// by `ofa search --verify`.
+    #[arg(long, default_value_t = 20)]
+    verify: usize,
     /// Nets drawn within each limit, to be judged on all validation images.
     #[arg(long, default_value_t = 200)]
     random: usize,
@@ -72,7 +76,9 @@ pub struct Cmd {
 
 impl Cmd {
     pub fn run(self) -> Result<()> {
-        for (name, count) in [("front", self.front), ("random", self.random), ("even", self.even)] {
+        for (name, count) in
+            [("front", self.front), ("verify", self.verify), ("random", self.random), ("even", self.even)]
+        {
             ensure!(count > 0, "--{name} 0 leaves nothing to judge");
         }
         let (supernet, _) = Supernet::load(&self.supernet, parse_device(&self.device)?)?;
@@ -91,6 +97,7 @@ impl Cmd {
             costs: &costs,
             limits,
             front: self.front,
+            verify: self.verify,
             random: self.random,
             even: self.even,
             seed: self.seed,
