@@ -25,6 +25,7 @@ extern crate std;
 
 #[cfg(any(ofa_dsp, test))]
 mod dsp;
+mod fits;
 mod general;
 mod held;
 mod join;
@@ -44,15 +45,17 @@ mod simd;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod weights;
 mod whole;
 mod work;
 
+pub use fits::assert_fits;
 pub use layer::{Activation, Block, Conv, Depthwise, Invalid, Layer, Linear, Pool, Shape, TABLE_TAPS};
 pub use memory::{Arena, bytes};
 pub use model::{Model, Moment, Net};
 pub use order::pack;
-pub use plan::{Needs, Regions, Step, arena_bytes, arena_of, assert_fits, joined_bytes, regions};
+pub use plan::{Needs, Regions, Step, arena_bytes, arena_of, joined_bytes, regions};
 pub use prediction::{Prediction, ScoreScale, argmax};
 pub use quant::{Channel, HIDDEN_ZERO, Quant, narrow};
 pub use reference::execute;

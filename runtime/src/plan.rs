@@ -1,7 +1,7 @@
 //! Where a net's activations lie: one arena, its length known at compile time.
 //!
 //! A layer consumes its input row by row, so its output may be written over what has been consumed. How far it must
-//! trail is computed from the rows themselves, for the two ways in which a map can lie:
+//! trail is [computed from the rows themselves](crate::trail), for the two ways in which a map can lie:
 //!
 //! ```text
 //!   input at the arena's start: rows from last to first      | input ▒▒▒▒▒▒▒▒▒▒ |
@@ -21,7 +21,6 @@ use core::ops::Range;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::held::Held;
 use crate::join::Joined;
 use crate::layer::{Block, Conv, Depthwise, Layer};
 use crate::quant::Quant;
@@ -123,120 +122,12 @@ const fn lead_of_next(mut steps: &[Step]) -> usize {
     0
 }
 
-/// What a layer keeps of its input while it writes.
-#[derive(Clone, Copy)]
-enum Reads {
-    /// Rows of the window that it has copied: only rows that no window has reached are still needed.
-    Streamed { kernel: u8, stride: u8 },
-    /// Rows of the window where they lie.
-    Window { kernel: u8, stride: u8 },
-    /// All.
-    All,
-    /// Nothing: it has taken all before it writes.
-    Taken,
-}
-
-impl Reads {
-    /// Rows of an input of that height, from `.0` to `.1`, that are still needed when output row `y` is written.
-    const fn needed(self, height: usize, y: usize, descending: bool) -> (usize, usize) {
-        let (kernel, stride, own) = match self {
-            Reads::All => return (0, height),
-            Reads::Taken => return if descending { (0, 0) } else { (height, height) },
-            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
-            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
-        };
-        let (first, half) = (y * stride, kernel / 2);
-        let (start, end) = (min(first.saturating_sub(half), height), min(first + half + 1, height));
-        match (own, descending) {
-            (true, true) => (0, end),
-            (true, false) => (start, height),
-            (false, true) => (0, start),
-            (false, false) => (end, height),
-        }
-    }
-}
-
-/// How a layer goes through its input while it writes.
-#[derive(Clone, Copy)]
-struct Consumption {
-    reads: Reads,
-    /// Rows of the input.
-    height: usize,
-    /// Bytes of each.
-    input: usize,
-    /// Rows of the output.
-    rows: usize,
-    /// Bytes of each.
-    output: usize,
-}
-
-impl Consumption {
-    /// Bytes by which the output must lie behind the input's start if rows go from last to first, before it otherwise.
-    ///
-    /// From row to row what one asks for grows or shrinks by the same, but where windows begin to leave the top of the
-    /// map and where they begin to reach its bottom: no row asks for more than the largest of those.
-    const fn lead(&self, descending: bool) -> usize {
-        let (half, stride) = match self.reads {
-            Reads::Streamed { kernel, stride } | Reads::Window { kernel, stride } => {
-                (kernel as usize / 2, stride as usize)
-            }
-            Reads::All | Reads::Taken => (0, 1),
-        };
-        let last = self.rows.saturating_sub(1);
-        let (top, bottom) = (half / stride, self.height.saturating_sub(half + 1) / stride);
-        let decisive = [0, top, top + 1, bottom.saturating_sub(1), bottom, bottom + 1, last];
-        let mut lead = 0;
-        let mut i = 0;
-        while i < decisive.len() {
-            lead = max(lead, self.lead_at(min(decisive[i], last), descending));
-            i += 1;
-        }
-        lead
-    }
-
-    /// What output row `y` asks for.
-    const fn lead_at(&self, y: usize, descending: bool) -> usize {
-        let (start, end) = self.reads.needed(self.height, y, descending);
-        match descending {
-            true => (end * self.input).saturating_sub(y * self.output),
-            false if start < self.height => ((y + 1) * self.output).saturating_sub(start * self.input),
-            false => 0,
-        }
-    }
-}
-
 impl Layer {
     /// Whether the output takes the input's place.
     pub(crate) const fn in_place(&self) -> bool {
         match self {
             Self::Block(block) => block.residual,
             _ => false,
-        }
-    }
-
-    const fn reads(&self) -> Reads {
-        match *self {
-            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
-            Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
-            Self::Block(block) if !block.is_general() && matches!(block.held(), (Held::Whole, _)) => Reads::Taken,
-            Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
-            Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
-        }
-    }
-
-    const fn consumption(&self) -> Consumption {
-        let (input, output, reads) = (self.input(), self.output(), self.reads());
-        match self {
-            // Chunks of pixels, whatever the rows are.
-            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => {
-                let rows = (input.height as usize * input.width as usize).div_ceil(CHUNK);
-                let (input, output) = (CHUNK * input.channels as usize, CHUNK * output.channels as usize);
-                Consumption { reads, height: rows, input, rows, output }
-            }
-            _ => {
-                let (height, rows) = (input.height as usize, output.height as usize);
-                Consumption { reads, height, input: input.row(), rows, output: output.row() }
-            }
         }
     }
 
@@ -251,11 +142,6 @@ impl Layer {
             lead_ascending: consumption.lead(false),
             in_place: self.in_place(),
         }
-    }
-
-    /// Bytes by which the output must lie before the input's start, rows going from first to last.
-    pub(crate) const fn lead_ascending(&self) -> usize {
-        self.consumption().lead(false)
     }
 
     /// Bytes that one run needs beside its input and output.
@@ -517,85 +403,4 @@ pub(crate) const fn max(a: usize, b: usize) -> usize {
 
 pub(crate) const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
-}
-
-/// A build error that says by how many bytes a net misses its board, when called in a `const`:
-///
-/// ```
-/// # const ARENA: usize = 1000;
-/// const _: () = runtime::assert_fits("SRAM", ARENA, 65_536);
-/// ```
-///
-/// ```compile_fail
-/// const _: () = runtime::assert_fits("SRAM", 70_000, 65_536);
-/// ```
-///
-/// # Panics
-/// If `needed` is above `available`.
-pub const fn assert_fits(what: &str, needed: usize, available: usize) {
-    if needed <= available {
-        return;
-    }
-    let parts: [&[u8]; 3] = [b"the net misses the board's ", what.as_bytes(), b" by bytes: "];
-    let mut text = [0; 96];
-    let mut len = 0;
-    let mut part = 0;
-    while part < parts.len() {
-        let mut i = 0;
-        while i < parts[part].len() && len < 76 {
-            text[len] = parts[part][i];
-            len += 1;
-            i += 1;
-        }
-        part += 1;
-    }
-    let mut missing = needed - available;
-    let mut digits = 1;
-    let mut rest = missing / 10;
-    while rest > 0 {
-        digits += 1;
-        rest /= 10;
-    }
-    let end = len + digits;
-    let mut i = end;
-    while i > len {
-        i -= 1;
-        text[i] = b'0' + (missing % 10) as u8;
-        missing /= 10;
-    }
-    match core::str::from_utf8(text.split_at(end).0) {
-        Ok(message) => panic!("{}", message),
-        Err(_) => panic!("the net does not fit the board"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use std::iter::Iterator;
-
-    use super::*;
-    use crate::tests::{config, layers};
-
-    proptest! {
-        #![proptest_config(config(4096))]
-
-        #[test]
-        fn no_row_asks_for_a_larger_lead_than_the_decisive_ones(layer in layers(), descending: bool) {
-            let consumption = layer.consumption();
-            let all = (0..consumption.rows).map(|y| consumption.lead_at(y, descending));
-            prop_assert_eq!(all.max(), Some(consumption.lead(descending)));
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "the net misses the board's SRAM by bytes: 4464")]
-    fn a_miss_says_by_how_many_bytes() {
-        assert_fits("SRAM", 70_000, 65_536);
-    }
-
-    #[test]
-    fn an_exact_fit_fits() {
-        assert_fits("flash", 65_536, 65_536);
-    }
 }

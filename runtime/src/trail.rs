@@ -1,0 +1,140 @@
+//! How far a layer's output must trail its input where the two share memory: from the rows that windows still need.
+
+use crate::held::Held;
+use crate::layer::{Block, Conv, Layer};
+use crate::plan::{CHUNK, max, min};
+
+/// What a layer keeps of its input while it writes.
+#[derive(Clone, Copy)]
+enum Reads {
+    /// Rows of the window that it has copied: only rows that no window has reached are still needed.
+    Streamed { kernel: u8, stride: u8 },
+    /// Rows of the window where they lie.
+    Window { kernel: u8, stride: u8 },
+    /// All.
+    All,
+    /// Nothing: it has taken all before it writes.
+    Taken,
+}
+
+impl Reads {
+    /// Rows of an input of that height, from `.0` to `.1`, that are still needed when output row `y` is written.
+    const fn needed(self, height: usize, y: usize, descending: bool) -> (usize, usize) {
+        let (kernel, stride, own) = match self {
+            Reads::All => return (0, height),
+            Reads::Taken => return if descending { (0, 0) } else { (height, height) },
+            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
+            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
+        };
+        let (first, half) = (y * stride, kernel / 2);
+        let (start, end) = (min(first.saturating_sub(half), height), min(first + half + 1, height));
+        match (own, descending) {
+            (true, true) => (0, end),
+            (true, false) => (start, height),
+            (false, true) => (0, start),
+            (false, false) => (end, height),
+        }
+    }
+}
+
+/// How a layer goes through its input while it writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Consumption {
+    reads: Reads,
+    /// Rows of the input.
+    height: usize,
+    /// Bytes of each.
+    input: usize,
+    /// Rows of the output.
+    rows: usize,
+    /// Bytes of each.
+    output: usize,
+}
+
+impl Consumption {
+    /// Bytes by which the output must lie behind the input's start if rows go from last to first, before it otherwise.
+    ///
+    /// From row to row what one asks for grows or shrinks by the same, but where windows begin to leave the top of the
+    /// map and where they begin to reach its bottom: no row asks for more than the largest of those.
+    pub const fn lead(&self, descending: bool) -> usize {
+        let (half, stride) = match self.reads {
+            Reads::Streamed { kernel, stride } | Reads::Window { kernel, stride } => {
+                (kernel as usize / 2, max(stride as usize, 1))
+            }
+            Reads::All | Reads::Taken => (0, 1),
+        };
+        let last = self.rows.saturating_sub(1);
+        let (top, bottom) = (half / stride, self.height.saturating_sub(half + 1) / stride);
+        let decisive = [0, top, top + 1, bottom.saturating_sub(1), bottom, bottom + 1, last];
+        let mut lead = 0;
+        let mut i = 0;
+        while i < decisive.len() {
+            lead = max(lead, self.lead_at(min(decisive[i], last), descending));
+            i += 1;
+        }
+        lead
+    }
+
+    /// What output row `y` asks for.
+    const fn lead_at(&self, y: usize, descending: bool) -> usize {
+        let (start, end) = self.reads.needed(self.height, y, descending);
+        match descending {
+            true => (end * self.input).saturating_sub(y * self.output),
+            false if start < self.height => ((y + 1) * self.output).saturating_sub(start * self.input),
+            false => 0,
+        }
+    }
+}
+
+impl Layer {
+    const fn reads(&self) -> Reads {
+        match *self {
+            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
+            Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
+            Self::Block(block) if !block.is_general() && matches!(block.held(), (Held::Whole, _)) => Reads::Taken,
+            Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
+            Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
+        }
+    }
+
+    /// How it goes through its input.
+    pub(crate) const fn consumption(&self) -> Consumption {
+        let (input, output, reads) = (self.input(), self.output(), self.reads());
+        match self {
+            // Chunks of pixels, whatever the rows are.
+            Self::Conv(Conv { kernel: 1, stride: 1, .. }) => {
+                let rows = (input.height as usize * input.width as usize).div_ceil(CHUNK);
+                let (input, output) = (CHUNK * input.channels as usize, CHUNK * output.channels as usize);
+                Consumption { reads, height: rows, input, rows, output }
+            }
+            _ => {
+                let (height, rows) = (input.height as usize, output.height as usize);
+                Consumption { reads, height, input: input.row(), rows, output: output.row() }
+            }
+        }
+    }
+
+    /// Bytes by which the output must lie before the input's start, rows going from first to last.
+    pub(crate) const fn lead_ascending(&self) -> usize {
+        self.consumption().lead(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::iter::Iterator;
+
+    use crate::tests::{config, layers};
+
+    proptest! {
+        #![proptest_config(config(4096))]
+
+        #[test]
+        fn no_row_asks_for_a_larger_lead_than_the_decisive_ones(layer in layers(), descending: bool) {
+            let consumption = layer.consumption();
+            let all = (0..consumption.rows).map(|y| consumption.lead_at(y, descending));
+            prop_assert_eq!(all.max(), Some(consumption.lead(descending)));
+        }
+    }
+}
