@@ -162,6 +162,24 @@ fn a_damaged_journal() {
 }
 
 #[test]
+fn a_table_is_not_written_over_by_that_of_another_space() {
+    let space = std::fs::read_to_string(tiny("space.toml")).expect("it is in the repository");
+    let (folder, other) = file("space.toml", space.replace("width = 8", "width = 16").as_bytes());
+    let out = folder.path().join("host.json");
+    let measure = |space: &str| {
+        let out = out.to_str().expect("temporary folders have plain names");
+        ["measure", "--board", "host", "--space", space, "--out", out].map(String::from)
+    };
+    let [first, second] = [tiny("space.toml"), other].map(|space| measure(&space));
+    let [first, second] = [&first, &second].map(|arguments| arguments.each_ref().map(String::as_str));
+    assert_eq!(ofa(&first).code, Some(0));
+    let table = std::fs::read(&out).expect("ofa wrote it");
+    refused(&second, &["host.json", "another space", "--out"]);
+    assert!(std::fs::read(&out).expect("ofa wrote it") == table);
+    assert_eq!(ofa(&first).code, Some(0), "its own is measured anew");
+}
+
+#[test]
 fn a_truncated_onnx() {
     let good = std::fs::read(Fixture::get().path("predictor.onnx")).expect("the fixture has it");
     let (_folder, path) = file("predictor.onnx", &good[..good.len() / 2]);

@@ -152,6 +152,7 @@ fn blocks(page: &str) -> impl Iterator<Item = &str> {
 /// Runs each command in the page's `sh` blocks, in order, with `shorter` in the place of what takes long.
 fn follow(page: &str, folder: &Path, shorter: &[(&str, String)]) {
     let text = std::fs::read_to_string(root().join("trainer/book/src").join(page)).expect("it is in the repository");
+    let text = text.replace("\\\n", " ");
     let commands: Vec<&str> = blocks(&text).flat_map(str::lines).filter(|line| line.starts_with("ofa ")).collect();
     assert!(commands.len() > 4, "{page} has commands: {commands:?}");
     for (long, _) in shorter {

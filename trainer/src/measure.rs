@@ -304,7 +304,11 @@ pub(crate) fn describe(
     let said = bench.said()?;
     let link = address.map_or(String::new(), |address| format!(" --link '{address}'"));
     let provenance = Provenance {
-        command: format!("ofa measure --board {}{link} --space {} --seed {seed} --runs {runs}", board.name, space.name),
+        command: format!(
+            "ofa measure --board {}{link} --space {} --seed {seed} --runs {runs}",
+            board.name,
+            space.argument()
+        ),
         board: board.name.clone(),
         core: said.core,
         clock_hz: board.clock_hz,

@@ -226,6 +226,27 @@ impl Space {
         Ok(space)
     }
 
+    /// What `--space` takes for it, if it comes from a built-in space: its name, with the number of its classes where the
+    /// name alone stands for another; otherwise the name that its file gives it.
+    ///
+    /// ```
+    /// use trainer::space::Space;
+    ///
+    /// for (name, argument) in [("mcu", "mcu"), ("mcu:10", "mcu"), ("mcu@0.5:7", "mcu@0.5:7")] {
+    ///     assert_eq!(Space::load(name)?.argument(), argument);
+    /// }
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn argument(&self) -> String {
+        let named = Self::load(&self.name).ok().filter(|named| named.classes != self.classes);
+        match named {
+            Some(named) if named.with_classes(self.classes.0).hash() == self.hash() => {
+                format!("{}:{}", self.name, self.classes.0)
+            }
+            _ => self.name.clone(),
+        }
+    }
+
     /// The same nets for another number of classes.
     pub(crate) fn with_classes(&self, classes: u16) -> Self {
         Self { classes: Positive(classes), ..self.clone() }

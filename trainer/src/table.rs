@@ -296,7 +296,7 @@ impl LatencyTable {
     /// # Errors
     /// One line that says what is wrong, and which command makes a table that fits.
     pub fn load(path: &Path, space: &Space) -> Result<Self> {
-        Self::load_for(path, &space.hash(), &space.name)
+        Self::load_for(path, &space.hash(), &space.argument())
     }
 
     /// Reads a table that was made for the space of that hash; `name` is what the command to run calls it.

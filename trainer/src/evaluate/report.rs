@@ -119,9 +119,14 @@ impl ClassReport {
         }
     }
 
-    /// For people: the net, its accuracy by class, and which classes it takes for which.
-    pub fn text(&self) -> String {
+    /// For people: the net, its accuracy by class, and which classes it takes for which. `names`: of each class.
+    pub fn text(&self, names: &[String]) -> String {
         let Self { net, classes, confusion } = self;
+        let called = |class: usize| match names.get(class) {
+            Some(name) if *name != class.to_string() => format!("{class} {name}"),
+            _ => class.to_string(),
+        };
+        let longest = (0..classes.len()).map(|class| called(class).chars().count()).fold(5, usize::max);
         let mut text = format!(
             "{0}x{0} pixels; blocks as kernel/expand ratio: {1}\n{2:.2} MMAC, {3} parameters\naccuracy {4} of {5} images\n",
             net.arch.resolution,
@@ -136,10 +141,15 @@ impl ClassReport {
         let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>width$}")).collect::<String>();
         let header =
             if matrix { cells((0..classes.len()).map(|class| class.to_string()).collect()) } else { "".into() };
-        let _ = write!(text, "\nclass  images  accuracy        {}{header}", if matrix { "  answered" } else { "" });
+        let _ = write!(
+            text,
+            "\n{:>longest$}  images  accuracy        {}{header}",
+            "class",
+            if matrix { "  answered" } else { "" }
+        );
         for (class, score) in classes.iter().enumerate() {
             let row = if matrix { cells(confusion[class].iter().map(usize::to_string).collect()) } else { "".into() };
-            let _ = write!(text, "\n{class:>5}  {:>6}  {:<16}", score.images, percent(score));
+            let _ = write!(text, "\n{:>longest$}  {:>6}  {:<16}", called(class), score.images, percent(score));
             let _ = write!(text, "{}{row}", if matrix { "          " } else { "" });
         }
         let mut mistakes: Vec<_> = (0..classes.len())
@@ -151,7 +161,9 @@ impl ClassReport {
             text.push_str("\n\nmost often mistaken");
         }
         for (count, class, answer) in mistakes.into_iter().take(PRINTED_CONFUSIONS) {
-            let _ = write!(text, "\n{class:>5}  for {answer:<4} {count} of {} images", classes[class].images);
+            let [class_name, answer] = [class, answer].map(called);
+            let of = classes[class].images;
+            let _ = write!(text, "\n{class_name:>longest$}  for {answer:<4} {count} of {of} images");
         }
         text
     }
@@ -225,10 +237,14 @@ mod tests {
         );
         assert_eq!(report.classes[2], Score { images: 0, accuracy: 0.0, standard_error: 0.0 });
         assert_eq!(report.net.score.accuracy, 4.0 / 6.0);
-        let text = report.text();
-        for line in
-            ["accuracy 66.67 % ± 19.25 of 6 images", "    0       4  75.00 % ± 21.65", "0  for 1    1 of 4 images"]
-        {
+        let names = ["0", "1", "coat"].map(String::from);
+        let text = report.text(&names);
+        for line in [
+            "accuracy 66.67 % ± 19.25 of 6 images",
+            "    0       4  75.00 % ± 21.65",
+            "0  for 1    1 of 4 images",
+            "2 coat       0",
+        ] {
             assert!(text.contains(line), "{line:?} is not in {text}");
         }
     }

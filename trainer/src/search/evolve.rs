@@ -16,8 +16,10 @@ const POPULATION: usize = 100;
 const PARENTS: usize = POPULATION / 4;
 /// That a choice is drawn anew: one of these for each mutant, the last the paper's.
 const MUTATIONS: [f64; 3] = [0.02, 0.05, 0.1];
-/// Populations that live at the same time, whatever the number of threads.
-const ISLANDS: usize = 8;
+/// Populations that live at the same time, whatever the number of threads: the fewer, the longer each lives.
+const ISLANDS: usize = 2;
+/// That a population begins among the bests of those before, not at random.
+const AMONG_BESTS: f64 = 0.7;
 /// Nets that differ in two choices, beside all that differ in one, among which a population climbs.
 const PAIRS: usize = 300;
 /// A population ends after so many generations without a better net.
@@ -100,8 +102,7 @@ impl Island {
     fn propose(&mut self, judge: &Judge, ended: &[usize]) -> Vec<Genes> {
         let rng = &mut self.rng;
         match self.phase {
-            // Every other population begins among the bests of those before.
-            Phase::Fresh if ended.len() > 3 && rng.random() => {
+            Phase::Fresh if ended.len() > 3 && rng.random_bool(AMONG_BESTS) => {
                 self.population = ended.to_vec();
                 children(judge, ended, rng)
             }

@@ -17,7 +17,7 @@ use crate::search::{Costs, Effort, Limits, Method, Problem, search};
 use crate::space::{Arch, Space};
 
 /// Nets of a round.
-const ROUND: usize = 60;
+const ROUND: usize = 30;
 /// How long each search looks.
 const EFFORT: Effort = Effort { evaluations: 5_000, fruitless_populations: 4 };
 /// Multiples of it, less whole numbers, cover the numbers from 0 to 1 evenly however many there are.
@@ -119,11 +119,11 @@ mod tests {
             Ok(judged(&space, archs))
         });
         let all: Vec<Arch> = all.unwrap().into_iter().map(|judged| judged.arch).collect();
-        assert_eq!(rounds, [60, 60, 30]);
+        assert_eq!(rounds, [30; 5]);
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 150, "none twice");
         let even = draw(&space, 150, &mut ChaCha8Rng::seed_from_u64(3));
-        let (drawn, searched): (Vec<_>, Vec<_>) = all[60..].iter().partition(|arch| even.contains(arch));
-        assert!(searched.len() >= 40, "{} searched", searched.len());
+        let (drawn, searched): (Vec<_>, Vec<_>) = all[30..].iter().partition(|arch| even.contains(arch));
+        assert!(searched.len() >= 50, "{} searched", searched.len());
         let narrow = |archs: &[&Arch]| {
             let blocks: Vec<_> = archs.iter().flat_map(|arch| arch.stages.iter().flatten()).collect();
             blocks.iter().filter(|block| block.kernel == 3).count() as f64 / blocks.len() as f64

@@ -1,4 +1,4 @@
-//! What a person sees of the training: on stderr, and only on a terminal.
+//! What a person sees of the training, on stderr: a bar on a terminal, elsewhere a line a minute.
 
 use std::time::Instant;
 
@@ -6,12 +6,15 @@ use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::{Kind, Tensor};
 
+use crate::progress::Lines;
+
 /// Steps over which the shown loss and accuracy are averaged, nearly.
 const MEMORY: f64 = 50.0;
 
 /// A phase's progress with loss, accuracy, images per second and time left.
 pub(super) struct TrainingBar {
     bar: ProgressBar,
+    lines: Lines,
     loss: Option<f64>,
     accuracy: f64,
     images: f64,
@@ -25,7 +28,7 @@ impl TrainingBar {
         let style = ProgressStyle::with_template("  {prefix:10} {bar:24} {pos}/{len} {msg}, {eta} left");
         bar.set_style(style.expect("the template is valid"));
         bar.reset_eta();
-        Self { bar, loss, accuracy, images: 0.0, since: Instant::now() }
+        Self { lines: Lines::new(&bar), bar, loss, accuracy, images: 0.0, since: Instant::now() }
     }
 
     /// Takes in the scores of one net on one batch.
@@ -50,6 +53,7 @@ impl TrainingBar {
         let (loss, accuracy) = (self.loss(), self.accuracy * 100.0);
         self.bar.set_message(format!("loss {loss:.3}, accuracy {accuracy:.1} %, {:.0} images/s", self.rate()));
         self.bar.inc(1);
+        self.lines.say(&self.bar);
     }
 
     /// Mean loss of the last steps.

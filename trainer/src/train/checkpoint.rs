@@ -238,6 +238,16 @@ mod tests {
         assert!(checkpoints.read().unwrap().is_none());
     }
 
+    /// Means of pixels have more digits than a hasty reader of numbers keeps.
+    #[test]
+    fn any_number_that_tells_trainings_apart_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let means: Vec<f64> = (1..1000).map(|i| f64::from(255.0 / i as f32)).collect();
+        let open = || Checkpoints::new(folder.path(), json!({"mean": means}), Duration::ZERO);
+        open().write(&state(5)).unwrap();
+        assert!(open().read().unwrap().is_some());
+    }
+
     #[test]
     fn that_of_another_training_is_refused_by_what_differs() {
         let folder = tempfile::tempdir().unwrap();

@@ -16,12 +16,12 @@ use crate::torch::parse_device;
 /// Train, predict, measure, search, extract, compile and run, on an emulated Cortex-M4: Fashion-MNIST, or images of
 /// yours.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  ofa demo --seed 0\n  ofa demo --data photos --space mcu --out out/photos")]
+#[command(after_help = "Examples:\n  ofa demo\n  ofa demo --data photos --space mcu --out out/photos")]
 pub struct Cmd {
     /// Where all files go.
     #[arg(long, default_value = "out/demo")]
     out: PathBuf,
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 0)]
     seed: u64,
     /// A built-in space (fashion; mcu for photographs) or a TOML file. Its nets get as many classes as the images have.
     #[arg(long, default_value = "fashion")]

@@ -78,7 +78,7 @@ impl Cmd {
             None => {
                 let report = ClassReport::new(space, &arch, &judge.one(&arch)?, images.labels());
                 let json = || json!({ "split": name, "net": report });
-                if self.json { as_json(&json())? } else { report.text() }
+                if self.json { as_json(&json())? } else { report.text(&dataset.names) }
             }
             Some(count) => {
                 ensure!(count > 0, "--random 0 judges nothing");

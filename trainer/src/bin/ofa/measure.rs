@@ -16,7 +16,7 @@ use trainer::measure::selftest::selftest;
 use trainer::measure::validate::{Validation, draw, validate};
 use trainer::measure::{Bench, Settings, change_of_condition, measure_into, measure_missing};
 use trainer::space::Space;
-use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome};
+use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome, Provenance};
 
 use trainer::progress::with_progress;
 
@@ -105,6 +105,13 @@ impl Cmd {
         };
         ensure!(!layers.is_empty(), "there are no layers to measure");
         files::check_writable(&out)?;
+        let there = LatencyTable::open(&out).ok().filter(|there| there.header.space != space.hash());
+        if let Some(Provenance { command, .. }) = there.map(|there| there.provenance) {
+            bail!(
+                "{} holds the table of another space ({command}); name another file with --out, or remove it",
+                out.display()
+            );
+        }
         let other = self.transfer_from.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
         let prior = other.as_ref().map_or(Prior::Macs, Prior::Table);
         let start = Instant::now();
