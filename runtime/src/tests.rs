@@ -25,8 +25,8 @@ use crate::scalar::Scalar;
 use crate::simd::Simd;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
-use generate::{AnyNet, chains, net_problems, openings, problem};
-pub(crate) use generate::{layers, nets};
+pub(crate) use generate::nets;
+use generate::{AnyNet, chains, layers, net_problems, openings, problem};
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]

@@ -125,7 +125,7 @@ fn linears() -> impl Strategy<Value = Layer> {
         .prop_map(|(inputs, outputs, activation)| Layer::Linear(Linear { inputs, outputs, activation }))
 }
 
-pub(crate) fn layers() -> impl Strategy<Value = Layer> {
+pub(super) fn layers() -> impl Strategy<Value = Layer> {
     prop_oneof![2 => convs(), 3 => blocks(), 2 => depthwises(), 1 => pools(), 1 => linears()]
 }
 
