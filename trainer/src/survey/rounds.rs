@@ -2,7 +2,7 @@
 //!
 //! A predictor that learns from nets drawn evenly knows little of the best ones, of which hardly any is drawn; a search
 //! goes where it promises too much. So each round adds the nets that a search chooses, within limits of MACs that cover
-//! the space, and the next predictor has seen what they come to (Lu et al., NSGANetV2, ECCV 2020, section 3.2, choose
+//! the space, and the next predictor has seen what they come to (Lu et al., NSGANetV2, ECCV 2020, choose
 //! all but the first so). Half of each round is drawn evenly still, for what no search would choose.
 
 use anyhow::{Result, ensure};
