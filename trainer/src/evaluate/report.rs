@@ -47,7 +47,7 @@ pub struct Score {
 /// let (answers, labels) = ([0, 1, 1, 1], [0, 0, 1, 1]);
 /// let report = ClassReport::new(&space, &space.smallest(), &answers, &labels);
 /// assert_eq!((report.net.score.accuracy, report.confusion[0][1]), (0.75, 1));
-/// assert!(report.text().contains("accuracy 75.00 %"));
+/// assert!(report.text(&[]).contains("accuracy 75.00 %"));
 /// let nets = [space.smallest(), space.largest()].map(|arch| NetReport::new(&space, &arch, &answers, &labels));
 /// let report = RandomReport::new(nets.into(), 7);
 /// assert!(report.deviation == 0.0 && report.text().starts_with("2 random nets of seed 7"));
