@@ -79,6 +79,14 @@ impl Joined {
         Some(words(max(image.len(), output.len())) * 4)
     }
 
+    /// Bytes of that arena.
+    pub const fn arena_bytes(&self) -> Option<usize> {
+        match self.over_image() {
+            Some(scratch) => Some(scratch + self.scratch_bytes()),
+            None => None,
+        }
+    }
+
     /// Where they work in that arena.
     pub fn regions(&self) -> Regions {
         let scratch = self.over_image().unwrap_or_default();

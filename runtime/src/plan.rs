@@ -70,15 +70,15 @@ impl Place {
     /// Of a layer whose input lies at `input`; the next one that does not write in place asks for a lead of `next`.
     const fn of(needs: &Needs, next: usize, input: usize) -> Self {
         if needs.descends(input) {
-            Self::descending(needs, next)
+            Self::descending(needs, max(needs.lead_descending, next))
         } else {
             Self::over(needs, input, if needs.in_place { input } else { 0 }, false)
         }
     }
 
-    /// Of a layer whose input lies at the arena's start and whose rows go from last to first.
-    pub const fn descending(needs: &Needs, next: usize) -> Self {
-        Self::over(needs, 0, words(max(needs.lead_descending, next)) * 4, true)
+    /// Of a layer whose input lies at the arena's start, its output by `lead` behind that, rows going from last to first.
+    pub const fn descending(needs: &Needs, lead: usize) -> Self {
+        Self::over(needs, 0, words(lead) * 4, true)
     }
 
     const fn over(needs: &Needs, input: usize, output: usize, descending: bool) -> Self {
@@ -96,10 +96,11 @@ pub struct Needs {
     output: usize,
     /// Bytes beside them.
     scratch: usize,
-    /// Bytes by which the output must lie behind the input's start, rows going from last to first.
-    lead_descending: usize,
-    /// Bytes by which it must lie before the input's start, rows going from first to last.
+    /// Bytes by which the output must lie before the input's start, rows going from first to last; 0 in place.
     lead_ascending: usize,
+    /// Bytes by which it must lie behind the input's start, rows going from last to first; 0 where they never do, as the
+    /// lead above is 0.
+    lead_descending: usize,
     /// Whether it takes the input's place.
     in_place: bool,
 }
@@ -107,7 +108,7 @@ pub struct Needs {
 impl Needs {
     /// Whether rows go from last to first where the input lies at `input`.
     const fn descends(&self, input: usize) -> bool {
-        !self.in_place && input == 0 && self.lead_ascending > 0
+        input == 0 && self.lead_ascending > 0
     }
 }
 
@@ -133,15 +134,11 @@ impl Layer {
 
     /// What it asks of the arena.
     pub const fn needs(&self) -> Needs {
-        let consumption = self.consumption();
-        Needs {
-            input: self.input().len(),
-            output: self.output().len(),
-            scratch: self.scratch_bytes(),
-            lead_descending: consumption.lead(true),
-            lead_ascending: consumption.lead(false),
-            in_place: self.in_place(),
-        }
+        let in_place = self.in_place();
+        let lead_ascending = if in_place { 0 } else { self.lead_ascending() };
+        let lead_descending = if lead_ascending > 0 { self.consumption().lead(true) } else { 0 };
+        let (input, output, scratch) = (self.input().len(), self.output().len(), self.scratch_bytes());
+        Needs { input, output, scratch, lead_ascending, lead_descending, in_place }
     }
 
     /// Bytes that one run needs beside its input and output.
@@ -258,17 +255,19 @@ pub fn arena_of(needs: &[Needs], joined: Option<usize>) -> usize {
 
 /// Bytes of an arena that runs the first two layers as one, an image at its start; `None` where they cannot run so.
 pub const fn joined_bytes(steps: &[Step]) -> Option<usize> {
-    let Some(joined) = Joined::of(steps) else { return None };
-    let Some(scratch) = joined.over_image() else { return None };
-    Some(scratch + joined.scratch_bytes())
+    match Joined::of(steps) {
+        Some(joined) => joined.arena_bytes(),
+        None => None,
+    }
 }
 
 /// The first two layers, where the arena is smaller if they run as one; and its bytes.
 pub(crate) const fn joined(steps: &[Step]) -> (Option<Joined>, usize) {
     let apart = bytes_from(steps, 0, 0);
-    let Some(bytes) = joined_bytes(steps) else { return (None, apart) };
+    let Some(joined) = Joined::of(steps) else { return (None, apart) };
+    let Some(bytes) = joined.arena_bytes() else { return (None, apart) };
     let together = max(bytes, bytes_from(steps, 2, 0));
-    if together < apart { (Joined::of(steps), together) } else { (None, apart) }
+    if together < apart { (Some(joined), together) } else { (None, apart) }
 }
 
 /// Bytes of the arena that runs step `i` and those behind it one after the other, the first one's input at `input`.

@@ -85,7 +85,7 @@ impl Problem {
         let layer = &self.step.layer;
         let (input, output) = (layer.input().len(), layer.output().len());
         let place = match ascending || layer.in_place() {
-            false => Place::descending(&layer.needs(), 0),
+            false => Place::descending(&layer.needs(), layer.consumption().lead(true)),
             true => Place::new(&[self.step], 0, layer.lead_ascending().next_multiple_of(4)),
         };
         let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); (place.scratch + layer.scratch_bytes()) / 4];

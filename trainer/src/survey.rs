@@ -96,7 +96,8 @@ pub struct Subject<'a> {
 /// If there are too few nets to train on, pictures cannot be decoded, or the journal is damaged or cannot be written.
 pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Survey> {
     let space = subject.supernet.space();
-    let judged = rounds::run(space, count, seed, |archs| judge(subject, archs, seed, out))?;
+    let mut judging = Judging::new(subject, seed, out)?;
+    let judged = rounds::run(space, count, seed, |archs| judging.judge(archs))?;
     let samples: Vec<_> = judged.iter().map(Judged::sample).collect();
     let (layers, report) = fit(space, &samples, seed)?;
     let header = Header::new(predictor::FORMAT, &space.hash(), seed);
@@ -105,25 +106,46 @@ pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Surv
 
 /// Judges the archs, those that the journal beside `out` lacks. No arch may be named twice.
 pub(crate) fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<Judged>> {
-    let Subject { supernet, train, validation } = subject;
-    let identity = Identity::new(subject, seed)?;
-    let path = out.with_extension(format!("{}.journal", identity.name()));
-    let (mut journal, known) = Journal::open(&path, &identity, supernet.space())?;
-    let mut known: HashMap<Arch, Judged> = known.into_iter().map(|judged| (judged.arch.clone(), judged)).collect();
-    let missing: Vec<_> = archs.iter().filter(|arch| !known.contains_key(arch)).cloned().collect();
-    with_progress("judge", archs.len(), |done| {
-        (missing.len()..archs.len()).for_each(|_| done());
-        Judge::new(supernet, train, validation).all(&missing, |arch, answers| {
-            let right = answers.iter().zip(validation.labels()).map(|(answer, label)| answer == label);
-            let judged = Judged { arch: arch.clone(), right: right.collect() };
-            journal.add(&judged)?;
-            known.insert(arch.clone(), judged);
-            done();
-            Ok(())
-        })
-    })?;
-    let judged = archs.iter().map(|arch| known.remove(arch).context("an arch is named twice"));
-    judged.collect()
+    Judging::new(subject, seed, out)?.judge(archs)
+}
+
+/// Nets on their way to be judged, with the journal beside a file.
+struct Judging<'a> {
+    validation: &'a Split,
+    judge: Judge<'a>,
+    journal: Journal,
+    /// What the journal held.
+    known: HashMap<Arch, Judged>,
+}
+
+impl<'a> Judging<'a> {
+    fn new(subject: Subject<'a>, seed: u64, out: &Path) -> Result<Self> {
+        let Subject { supernet, train, validation } = subject;
+        let identity = Identity::new(subject, seed)?;
+        let path = out.with_extension(format!("{}.journal", identity.name()));
+        let (journal, known) = Journal::open(&path, &identity, supernet.space())?;
+        let known = known.into_iter().map(|judged| (judged.arch.clone(), judged)).collect();
+        Ok(Self { validation, judge: Judge::new(supernet, train, validation), journal, known })
+    }
+
+    /// Judges the archs, those that the journal lacks. No arch may be named twice.
+    fn judge(&mut self, archs: &[Arch]) -> Result<Vec<Judged>> {
+        let Self { validation, judge, journal, known } = self;
+        let missing: Vec<_> = archs.iter().filter(|arch| !known.contains_key(arch)).cloned().collect();
+        with_progress("judge", archs.len(), |done| {
+            (missing.len()..archs.len()).for_each(|_| done());
+            judge.all(&missing, |arch, answers| {
+                let right = answers.iter().zip(validation.labels()).map(|(answer, label)| answer == label);
+                let judged = Judged { arch: arch.clone(), right: right.collect() };
+                journal.add(&judged)?;
+                known.insert(arch.clone(), judged);
+                done();
+                Ok(())
+            })
+        })?;
+        let judged = archs.iter().map(|arch| known.remove(arch).context("an arch is named twice"));
+        judged.collect()
+    }
 }
 
 impl Judged {

@@ -66,22 +66,25 @@ pub(super) fn run(
 struct Guide<'a> {
     space: &'a Space,
     predictor: Predictor,
+    /// MACs of the smallest and of the largest net.
+    macs: [f64; 2],
     seed: u64,
 }
 
 impl<'a> Guide<'a> {
     fn new(space: &'a Space, judged: &[Judged], seed: u64) -> Result<Self> {
         let samples: Vec<_> = judged.iter().map(Judged::sample).collect();
-        Ok(Self { space, predictor: Predictor::new(&ensemble(space, &samples, seed), space)?, seed })
+        let predictor = Predictor::new(&ensemble(space, &samples, seed), space)?;
+        let macs = |arch: &Arch| space.layers(arch).iter().map(Layer::macs).sum::<u64>() as f64;
+        Ok(Self { space, predictor, macs: [macs(&space.smallest()), macs(&space.largest())], seed })
     }
 
     /// The net of the highest predicted accuracy within the MACs of search `number` that is not known; `None` if a search
     /// finds none.
     fn choose(&self, number: usize, known: &[Arch]) -> Result<Option<Arch>> {
-        let macs = |arch: &Arch| self.space.layers(arch).iter().map(Layer::macs).sum::<u64>();
-        let (least, most) = (macs(&self.space.smallest()), macs(&self.space.largest()));
+        let [least, most] = self.macs;
         let share = (number as f64 * GOLDEN_RATIO).fract();
-        let limit = least as f64 * (most as f64 / least as f64).powf(share);
+        let limit = least * (most / least).powf(share);
         let limits = Limits { macs: Some(limit.ceil() as u64), ..Limits::default() };
         let costs = Costs::without_board();
         let method = Method::Evolution(EFFORT);

@@ -245,8 +245,7 @@ fn try_board(name: String) {
     let entries = measure_layers(&board, &probe, &net_layers, settings(3, 1), &|| ()).unwrap();
     let sum: u32 = entries.iter().map(|entry| entry.ticks().unwrap()).sum();
     let chain = with_board(&board, &probe, |link| Ok(link.measure_chain(&net_layers, 3, 2)?)).unwrap();
-    // Of so small a net what each call takes beside its layer's work is up to a fortieth.
-    assert!(chain.ticks[0] == chain.ticks[1] && chain.ticks[0].abs_diff(sum) < sum / 40, "{name}: {chain:?}, {sum}");
+    assert!(chain.ticks[0] == chain.ticks[1] && chain.ticks[0].abs_diff(sum) < sum / 50, "{name}: {chain:?}, {sum}");
 
     let net = any_net(&space, &space.smallest(), &net_layers);
     let regions: Vec<_> = regions(&net.steps).collect();
