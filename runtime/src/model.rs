@@ -4,7 +4,7 @@ use crate::join::Joined;
 use crate::layer::{Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::parts::{copy, part, part_mut};
-use crate::plan::{Place, Step, joined};
+use crate::plan::{Place, Step, arena_bytes, joined};
 use crate::quant::Channel;
 use crate::stream::{Kernels, run};
 use crate::weights::Weights;
@@ -57,8 +57,7 @@ impl<'a> Net<'a> {
         if channels_needed != channels.len() || taps_needed != taps.len() {
             return Err("the weights are not as many as the layers need");
         }
-        let (joined, arena_bytes) = joined(steps);
-        Ok(Self { steps, channels, taps, joined, arena_bytes })
+        Ok(Self { steps, channels, taps, joined: joined(steps), arena_bytes: arena_bytes(steps) })
     }
 
     /// Its layers.

@@ -227,7 +227,10 @@ impl Depthwise {
 /// assert_eq!(size_of_val(&ARENA), BYTES.next_multiple_of(8));
 /// ```
 pub const fn arena_bytes(steps: &[Step]) -> usize {
-    joined(steps).1
+    match joined_bytes(steps) {
+        Some(together) => max(together, bytes_from(steps, 2, 0)),
+        None => bytes_from(steps, 0, 0),
+    }
 }
 
 /// [`arena_bytes`] of the net whose layers need that, its first two [`joined_bytes`] as one.
@@ -249,25 +252,28 @@ pub fn arena_of(needs: &[Needs], joined: Option<usize>) -> usize {
         }
         most
     };
-    let apart = bytes(0);
-    joined.map_or(apart, |joined| apart.min(joined.max(bytes(2))))
+    match joined {
+        Some(joined) => joined.max(bytes(2)),
+        None => bytes(0),
+    }
 }
 
-/// Bytes of an arena that runs the first two layers as one, an image at its start; `None` where they cannot run so.
+/// Bytes of an arena that runs the first two layers as one, an image at its start; `None` where they run one after the
+/// other, as they cannot run so, or need no less memory if they do. It depends on these two alone.
 pub const fn joined_bytes(steps: &[Step]) -> Option<usize> {
-    match Joined::of(steps) {
+    match joined(steps) {
         Some(joined) => joined.arena_bytes(),
         None => None,
     }
 }
 
-/// The first two layers, where the arena is smaller if they run as one; and its bytes.
-pub(crate) const fn joined(steps: &[Step]) -> (Option<Joined>, usize) {
-    let apart = bytes_from(steps, 0, 0);
-    let Some(joined) = Joined::of(steps) else { return (None, apart) };
-    let Some(bytes) = joined.arena_bytes() else { return (None, apart) };
-    let together = max(bytes, bytes_from(steps, 2, 0));
-    if together < apart { (Some(joined), together) } else { (None, apart) }
+/// The first two layers, where the two need less memory if they run as one.
+pub(crate) const fn joined(steps: &[Step]) -> Option<Joined> {
+    let Some(joined) = Joined::of(steps) else { return None };
+    match (joined.arena_bytes(), steps.split_at_checked(2)) {
+        (Some(together), Some((both, _))) if together < bytes_from(both, 0, 0) => Some(joined),
+        _ => None,
+    }
 }
 
 /// Bytes of the arena that runs step `i` and those behind it one after the other, the first one's input at `input`.
@@ -304,7 +310,7 @@ pub struct Regions {
 /// assert_eq!(regions[2].output.len(), 2, "the scores");
 /// ```
 pub fn regions(steps: &[Step]) -> impl Iterator<Item = Regions> {
-    let joined = joined(steps).0;
+    let joined = joined(steps);
     let mut input = 0;
     (0..steps.len()).map(move |i| {
         if let (Some(joined), 0..2) = (&joined, i) {

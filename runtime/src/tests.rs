@@ -169,7 +169,7 @@ proptest! {
         });
         let turns = turns.collect::<Result<Vec<_>, _>>();
         let mut expected = vec![];
-        if let (Some(joined), _) = plan::joined(net.steps()) {
+        if let Some(joined) = plan::joined(net.steps()) {
             expected.extend([0, 1].repeat(joined.conv.output().height.into()));
             expected.extend(vec![1; usize::from(joined.block.kernel / 2)]);
         }
