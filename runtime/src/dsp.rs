@@ -48,18 +48,15 @@ impl Kernels for Dsp {
     }
 
     fn begin(fused: &Fused<'_>, scratch: &mut [u32]) {
-        if let Some(rows) = Rows::new(&fused.filter) {
-            if fused.held == Held::Narrow {
-                return narrow::begin(&rows, scratch);
-            }
+        if let (Some(rows), Held::Wide) = (Rows::new(&fused.filter), fused.held) {
             rows.ring(part_mut(scratch, 0, rows.ring_words())).begin(fused.filter.padding);
         }
     }
 
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
         let Some(rows) = Rows::new(&fused.filter) else { return Scalar::take(fused, slot, row, scratch) };
-        if fused.held == Held::Narrow {
-            return narrow::take(fused, &rows, slot, row, scratch);
+        if let Held::Narrow | Held::Tight = fused.held {
+            return narrow::take(fused, slot, row, scratch);
         }
         let (ring, rest) = split_mut(scratch, rows.ring_words());
         let mut ring = rows.ring(ring);
@@ -87,8 +84,10 @@ impl Kernels for Dsp {
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
         let filter = &fused.filter;
         let Some(rows) = Rows::new(filter) else { return Scalar::give(fused, y, output, scratch) };
-        if fused.held == Held::Narrow {
-            return narrow::give(fused, &rows, y, output, scratch);
+        match fused.held {
+            Held::Narrow => return narrow::give(fused, &rows, y, output, scratch),
+            Held::Tight => return narrow::give_tight(fused, &rows, y, output, scratch),
+            Held::Wide | Held::Whole => (),
         }
         let (ring, tile) = split_mut(scratch, rows.ring_words());
         let channels = fused.project.weights.channels.len();

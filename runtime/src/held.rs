@@ -3,19 +3,21 @@
 //! ```text
 //!   wide     a ring of k rows, int16 with padding: each row is widened once                        the fastest
 //!   narrow   a ring of k rows, int8: four channels at a time are widened again for each output row
+//!   tight    the same, and the filtered row goes over the row that no later window has, before it is widened for project
 //!   whole    all rows, int8: small maps, on which k rows with padding are more than all without
 //! ```
 //!
 //! Kernels that compute on int8 hold it as planned too, but what they do is the same.
 
 use crate::layer::{Block, Depthwise, Shape};
-use crate::plan::{SEGMENT, max, min, quads, segment, tile_bytes, words};
+use crate::plan::{SEGMENT, long_segment, max, min, quads, segment, tile_bytes, words};
 
 /// How a block holds its expanded map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Held {
     Wide,
     Narrow,
+    Tight,
     Whole,
 }
 
@@ -24,28 +26,50 @@ pub(crate) enum Held {
 pub(crate) const TOGETHER: usize = 8;
 
 impl Block {
-    /// The one of the two fast ways that needs less memory, and the bytes of its scratch memory; or the narrow ring where
+    /// The one of the two fast ways that needs less memory, and the bytes of its scratch memory; or a narrow ring where
     /// that saves enough: a third of input and scratch memory together, or a sixth where a ring would take more than half of
-    /// what the block takes layer by layer, or the whole map all of it. Of blocks without tables and squeeze-and-excite.
+    /// what the block takes layer by layer, or the whole map all of it; or where it, and only it, takes no more than that half.
+    /// Of blocks without tables and squeeze-and-excite.
     pub(crate) const fn held(&self) -> (Held, usize) {
-        let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
+        let (input, layer_by_layer) = (self.input.len(), self.unfused_bytes());
+        let (wide, narrow, tight) = (self.wide_bytes(), self.narrow_bytes(), self.tight_bytes());
         let (fast, bytes, at_most) = match self.whole_bytes() {
-            Some(whole) if whole < wide => (Held::Whole, whole, self.unfused_bytes()),
-            _ => (Held::Wide, wide, self.unfused_bytes() / 2),
+            Some(whole) if whole < wide => (Held::Whole, whole, layer_by_layer),
+            _ => (Held::Wide, wide, layer_by_layer / 2),
         };
-        let input = self.input.len();
         let (fast_needs, narrow_needs) = (input + bytes, input + narrow);
         let saves_third = 3 * narrow_needs <= 2 * fast_needs;
-        let saves_sixth = 6 * narrow_needs <= 5 * fast_needs;
-        if saves_third || saves_sixth && fast_needs > at_most { (Held::Narrow, narrow) } else { (fast, bytes) }
+        let saves_sixth = 6 * narrow_needs <= 5 * fast_needs && fast_needs > at_most;
+        let (chosen, needs) = if saves_third || saves_sixth {
+            ((Held::Narrow, narrow), narrow_needs)
+        } else {
+            ((fast, bytes), fast_needs)
+        };
+        let half = layer_by_layer / 2;
+        if needs > half && narrow_needs <= half {
+            (Held::Narrow, narrow)
+        } else if needs > half && input + tight <= half {
+            (Held::Tight, tight)
+        } else {
+            chosen
+        }
+    }
+
+    /// Bytes of the scratch memory of a block that holds a ring so.
+    pub(crate) const fn ring_bytes(&self, held: Held) -> usize {
+        match held {
+            Held::Wide | Held::Whole => self.wide_bytes(),
+            Held::Narrow => self.narrow_bytes(),
+            Held::Tight => self.tight_bytes(),
+        }
     }
 
     /// Bytes at the start of the scratch memory that hold what later rows need. Those behind them hold nothing from one
     /// row to the next. Of blocks that hold a ring.
-    pub(crate) const fn kept_bytes(&self) -> usize {
-        match self.held().0 {
-            Held::Narrow => self.narrow_ring(),
+    pub(crate) const fn kept_bytes(&self, held: Held) -> usize {
+        match held {
             Held::Wide | Held::Whole => self.wide_ring(),
+            Held::Narrow | Held::Tight => self.narrow_ring(),
         }
     }
 
@@ -60,17 +84,29 @@ impl Block {
         self.wide_ring() + max(row + self.expand_tile(), project)
     }
 
-    /// The ring, and four channels of it widened.
     const fn narrow_ring(&self) -> usize {
-        let kernel = self.kernel as usize;
-        words(kernel * self.expanded_map().row()) * 4 + self.quads() * kernel * 32
+        words(self.kernel as usize * self.expanded_map().row()) * 4
     }
 
-    /// Beside these the tile of one of the two matrices: for project that of a whole row.
+    /// The ring, and beside it the tile of expand, or four channels widened with the tiles of project for a whole row.
     const fn narrow_bytes(&self) -> usize {
         let width = self.output().width;
-        let tiles = (width as usize).div_ceil(segment(width)) * tile_bytes(segment(width), self.expanded as usize);
-        self.narrow_ring() + max(self.expand_tile(), tiles)
+        let segment = long_segment(width);
+        let tiles = (width as usize).div_ceil(segment) * tile_bytes(segment, self.expanded as usize);
+        self.narrow_ring() + max(self.expand_tile(), self.plane() + tiles)
+    }
+
+    /// The ring, and beside it the tile of one of the two matrices, or four channels widened with their outputs.
+    const fn tight_bytes(&self) -> usize {
+        let width = self.output().width;
+        let (outputs, project) =
+            (tile_bytes(width as usize, 4), tile_bytes(long_segment(width), self.expanded as usize));
+        self.narrow_ring() + max(max(self.expand_tile(), project), self.plane() + outputs)
+    }
+
+    /// Four channels of a narrow ring, widened.
+    const fn plane(&self) -> usize {
+        self.quads() * self.kernel as usize * 32
     }
 
     /// The map, and beside it what one of the three convolutions needs. `None` where the depthwise output cannot take

@@ -13,8 +13,8 @@ use crate::held::Held;
 use crate::layer::{Block, Conv, Layer};
 use crate::memory::bytes;
 use crate::model::Moment;
-use crate::parts::{part, part_mut, rest_mut, split_mut};
-use crate::plan::{Regions, Step, max, min, window_parts, words};
+use crate::parts::{part, part_mut, split_mut};
+use crate::plan::{Regions, Step, max, min, segment, window_parts, words};
 use crate::quant::Quant;
 use crate::stream::{Dense, Filter, Fused, Kernels, general};
 use crate::weights::Weights;
@@ -25,38 +25,73 @@ pub(crate) struct Joined {
     pub conv: Conv,
     pub block: Block,
     quants: [Quant; 2],
+    /// How the block holds its ring.
+    held: Held,
     /// Windows of a row of the image that are gathered at a time.
     part: usize,
 }
 
 impl Joined {
-    /// The first two layers, if they can run as one: a convolution whose windows leave no row out, and a block that keeps
-    /// no more of its input than a ring. The output of a residual block is as large as the stem's map and takes its place,
-    /// so there is nothing to save.
+    /// The first two layers, if they can run as one: the fastest of the [ways](Self::ways) that needs at most half of what
+    /// the two need layer by layer, or else the smallest.
     pub const fn of(steps: &[Step]) -> Option<Self> {
+        let Some(ways) = Self::ways(steps) else { return None };
+        let (conv, block) = (Layer::Conv(ways[0].conv), ways[0].block);
+        let layer_by_layer = max(conv.unfused_bytes(), block.unfused_bytes());
+        let mut i = 0;
+        while i + 1 < ways.len() && 2 * ways[i].bytes_over_image() > layer_by_layer {
+            i += 1;
+        }
+        Some(ways[i])
+    }
+
+    /// Ways to run the first two layers as one, from the fastest to the smallest: a block that does not expand may hold an
+    /// int8 ring, into which the stem writes its rows itself, and the stem may take its windows in smaller parts, of which
+    /// each begins its weights anew.
+    ///
+    /// They can run so if the first is a convolution whose windows leave no row out, and the second a block that keeps no
+    /// more of its input than a ring. The output of a residual block is as large as the stem's map and takes its place, so
+    /// there is nothing to save.
+    pub const fn ways(steps: &[Step]) -> Option<[Self; 3]> {
         let [Step { layer: Layer::Conv(conv), quant }, Step { layer: Layer::Block(block), quant: next }, ..] = steps
         else {
             return None;
         };
-        let (map, input) = (conv.output(), block.input);
+        let (map, input, held) = (conv.output(), block.input, block.held().0);
         let same_rows = map.height == input.height && map.width == input.width;
-        let keeps_a_ring = !block.is_general() && !matches!(block.held().0, Held::Whole);
-        if conv.kernel > 1 && same_rows && keeps_a_ring && !block.residual {
-            return Some(Self { conv: *conv, block: *block, quants: [*quant, *next], part: window_parts(conv).0 });
+        let keeps_a_ring = !block.is_general() && !matches!(held, Held::Whole);
+        if conv.kernel == 1 || !same_rows || !keeps_a_ring || block.residual {
+            return None;
         }
-        None
+        let fastest = Self { conv: *conv, block: *block, quants: [*quant, *next], held, part: window_parts(conv).0 };
+        if block.expands() {
+            return Some([fastest; 3]);
+        }
+        let narrow = Self { held: Held::Narrow, ..fastest };
+        let tight = Self { held: Held::Tight, part: segment(map.width), ..fastest };
+        Some([fastest, narrow, tight])
     }
 
-    /// With other parts of a row: smaller ones take less memory and more time, as each begins the stem's weights anew.
+    /// With other parts of a row of the image.
     pub const fn in_parts(self, part: usize) -> Self {
         Self { part, ..self }
     }
 
-    /// Bytes that they need beside image and output: a row of the stem's map, what the block keeps, and what the two work
-    /// with in turn.
+    /// Whether the stem makes its rows where the block keeps them.
+    const fn is_direct(&self) -> bool {
+        !self.block.expands() && matches!(self.held, Held::Narrow | Held::Tight)
+    }
+
+    /// Bytes that they need beside image and output: a row of the stem's map that waits for the block, what the block keeps,
+    /// and what the two work with in turn.
     pub const fn scratch_bytes(&self) -> usize {
-        let turns = max(self.block.held().1, self.block.kept_bytes() + self.conv.row_scratch_bytes(self.part));
-        self.line_bytes() + turns
+        let stem = self.block.kept_bytes(self.held) + self.conv.row_scratch_bytes(self.part);
+        self.line_bytes() + max(self.block.ring_bytes(self.held), stem)
+    }
+
+    /// Bytes of the row that waits, with which their scratch memory begins.
+    const fn line_bytes(&self) -> usize {
+        if self.is_direct() { 0 } else { words(self.conv.output().row()) * 4 }
     }
 
     /// Where their scratch memory begins in an arena whose start both the image and the output have; `None` where the
@@ -76,36 +111,40 @@ impl Joined {
             }
             y += 1;
         }
-        Some(words(max(image.len(), output.len())) * 4)
+        Some(self.scratch_over_image())
+    }
+
+    const fn scratch_over_image(&self) -> usize {
+        words(max(self.conv.input.len(), self.block.output().len())) * 4
+    }
+
+    const fn bytes_over_image(&self) -> usize {
+        self.scratch_over_image() + self.scratch_bytes()
     }
 
     /// Bytes of that arena.
     pub const fn arena_bytes(&self) -> Option<usize> {
         match self.over_image() {
-            Some(scratch) => Some(scratch + self.scratch_bytes()),
+            Some(_) => Some(self.bytes_over_image()),
             None => None,
         }
     }
 
     /// Where they work in that arena.
     pub fn regions(&self) -> Regions {
-        let scratch = self.over_image().unwrap_or_default();
+        let scratch = self.scratch_over_image();
         let (image, output) = (self.conv.input.len(), self.block.output().len());
-        Regions { input: 0..image, output: 0..output, scratch: scratch..scratch + self.scratch_bytes() }
-    }
-
-    /// Bytes of a row of the stem's map, with which their scratch memory begins.
-    pub const fn line_bytes(&self) -> usize {
-        words(self.conv.output().row()) * 4
+        Regions { input: 0..image, output: 0..output, scratch: scratch..self.bytes_over_image() }
     }
 
     /// The two with their weights, which are the first of these.
     pub fn weighed<'a>(&self, mut weights: Weights<'a>) -> Weighed<'a> {
-        let Self { conv, block, quants: [stem, next], part } = self;
+        let Self { conv, block, quants: [stem, next], held, part } = self;
         let dense = Dense { part: *part, ..Dense::new(conv, stem, &mut weights) };
         let layer = Layer::Block(*block);
         let fused = general(block, next, weights.take(layer.channels(), layer.taps())).fused;
-        Weighed { dense, fused, line: conv.output().row(), kept: self.block.kept_bytes() / 4 }
+        let (row, line, kept) = (conv.output().row(), self.line_bytes(), block.kept_bytes(*held));
+        Weighed { dense, fused: Fused { held: *held, ..fused }, row, line, kept, is_direct: self.is_direct() }
     }
 
     /// Runs both on the image that lies at the arena's start, where the output goes too. `each` is told of them in turn,
@@ -116,22 +155,21 @@ impl Joined {
         arena: &mut [u32],
         mut each: impl FnMut(Moment, usize, &Layer),
     ) {
-        let Some(line) = self.over_image() else { return };
+        let Some(scratch) = self.over_image() else { return };
         let weighed = self.weighed(weights);
-        let (maps, scratch) = split_mut(arena, (line + self.line_bytes()) / 4);
-        let maps = bytes(maps);
+        let site = Site { image: 0, output: 0, scratch };
         let layers = [Layer::Conv(self.conv), Layer::Block(self.block)];
         let rows = usize::from(self.conv.output().height);
         let mut flow = Flow::default();
         for y in 0..rows + usize::from(self.block.kernel / 2) {
-            let made = (y < rows).then_some(line);
-            if let Some(line) = made {
+            let made = y < rows;
+            if made {
                 each(Moment::Before, 0, &layers[0]);
-                weighed.row::<K>((&self.conv, y), maps, (0, line), scratch);
+                flow.make::<K>(&weighed, (&self.conv, y), site, arena);
                 each(Moment::After, 0, &layers[0]);
             }
             each(Moment::Before, 1, &layers[1]);
-            flow.step::<K>(&weighed, maps, (made, 0), scratch);
+            flow.take::<K>(&weighed, made, site, arena);
             each(Moment::After, 1, &layers[1]);
         }
     }
@@ -143,22 +181,21 @@ pub(crate) struct Weighed<'a> {
     dense: Dense<'a>,
     fused: Fused<'a>,
     /// Values of a row of the stem's map.
+    row: usize,
+    /// Bytes of one that waits.
     line: usize,
-    /// Words that the block keeps from row to row; the stem works behind them.
+    /// Bytes that the block keeps from row to row behind it. Behind these the two work in turn.
     kept: usize,
+    /// Whether rows are made where the block keeps them.
+    is_direct: bool,
 }
 
-impl Weighed<'_> {
-    /// Makes a row of the stem's map.
-    pub fn row<K: Kernels>(
-        &self,
-        of: (&Conv, usize),
-        maps: &mut [i8],
-        (input, line): (usize, usize),
-        scratch: &mut [u32],
-    ) {
-        self.dense.row::<K>(of, maps, (input, line), rest_mut(scratch, self.kept));
-    }
+/// Where both work: bytes before each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    pub image: usize,
+    pub output: usize,
+    pub scratch: usize,
 }
 
 /// How far a block has come whose input's rows are made one by one.
@@ -171,28 +208,35 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Lets the block take the row that was made at `line`, or one of padding, and make the output row whose window ends
-    /// with it. Its output lies at `output`.
-    pub fn step<K: Kernels>(
-        &mut self,
-        weighed: &Weighed<'_>,
-        maps: &mut [i8],
-        (line, output): (Option<usize>, usize),
-        scratch: &mut [u32],
-    ) {
+    /// Makes a row of the stem's map, for the block to take.
+    pub fn make<K: Kernels>(&self, weighed: &Weighed<'_>, of: (&Conv, usize), site: Site, arena: &mut [u32]) {
+        let kernel = weighed.fused.filter.kernel;
+        let ring = site.scratch + weighed.line;
+        let slot = self.taken.max(kernel / 2) % kernel.max(1);
+        let row = if weighed.is_direct { ring + slot * weighed.row } else { site.scratch };
+        let (maps, tile) = split_mut(arena, (ring + weighed.kept) / 4);
+        weighed.dense.row::<K>(of, bytes(maps), (site.image, row), tile);
+    }
+
+    /// Lets the block take the row that was made, or one of padding, and make the output row whose window ends with it.
+    pub fn take<K: Kernels>(&mut self, weighed: &Weighed<'_>, made: bool, site: Site, arena: &mut [u32]) {
         let fused = &weighed.fused;
         let Filter { kernel, stride, height, output_width, .. } = fused.filter;
+        let (maps, scratch) = split_mut(arena, (site.scratch + weighed.line) / 4);
+        let maps = bytes(maps);
         if self.taken == 0 {
             K::begin(fused, scratch);
             (0..kernel / 2).for_each(|slot| K::take(fused, slot, None, scratch));
             self.taken = kernel / 2;
         }
-        let row = line.map(|line| part(maps, line, weighed.line));
-        K::take(fused, self.taken % kernel.max(1), row, scratch);
+        if !made || !weighed.is_direct {
+            let row = made.then(|| part(maps, site.scratch, weighed.row));
+            K::take(fused, self.taken % kernel.max(1), row, scratch);
+        }
         self.taken += 1;
         if self.taken == self.given * stride + kernel && self.given * stride < height {
             let row = output_width * fused.project.weights.channels.len();
-            K::give(fused, self.given, part_mut(maps, output + self.given * row, row), scratch);
+            K::give(fused, self.given, part_mut(maps, site.output + self.given * row, row), scratch);
             self.given += 1;
         }
     }
@@ -222,9 +266,21 @@ mod tests {
 
     #[test]
     fn no_memory_holds_the_map_between_the_two() {
-        let (image, row, ring, windows) = (48 * 48 * 3, 24 * 16, 16 * 7 * 3 * 8, 4 * 28 + 24 * 28 * 2);
-        assert_eq!(arena_bytes(&opening(8)), image + row + ring + windows);
+        let (image, row, ring, windows) =
+            (48 * 48 * 3, 24 * 16, 16 * 7 * 3 * 8, |pixels: usize| 4 * 28 + pixels * 28 * 2);
+        let [wide, narrow, tight] = Joined::ways(&opening(8)).unwrap().map(|way| way.arena_bytes());
+        assert_eq!(wide, Some(image + row + ring + windows(24)));
+        let (ring, plane, outputs) = (3 * row, 7 * 4 * 4 * 3 * 2, |channels: usize| 24 * channels * 2);
+        assert_eq!(narrow, Some(image + ring + windows(24).max(plane + outputs(16))));
+        assert_eq!(tight, Some(image + ring + windows(12).max(plane + outputs(4))));
         assert!(bytes_from(&opening(8), 0, 0) > 24 * 24 * (16 + 4));
+    }
+
+    #[test]
+    fn two_layers_run_in_the_fastest_way_that_takes_half_the_memory() {
+        let (layer_by_layer, bytes) = (2 * 24 * 24 * 16, arena_bytes(&opening(8)));
+        let [_, narrow, tight] = Joined::ways(&opening(8)).unwrap().map(|way| way.arena_bytes());
+        assert!(narrow > Some(layer_by_layer / 2) && tight == Some(bytes) && bytes <= layer_by_layer / 2);
     }
 
     #[test]

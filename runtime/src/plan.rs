@@ -333,6 +333,11 @@ pub(crate) const fn segment(width: u16) -> usize {
     part(width as usize, SEGMENT)
 }
 
+/// The same where the whole row is in memory anyway.
+pub(crate) const fn long_segment(width: u16) -> usize {
+    part(width as usize, CHUNK)
+}
+
 /// The same for a convolution with a window, and how many whole rows are made at a time: more than one where windows are
 /// small and rows are short and groups of four pixels.
 pub(crate) const fn window_parts(conv: &Conv) -> (usize, usize) {

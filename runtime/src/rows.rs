@@ -12,7 +12,7 @@
 
 use core::fmt;
 
-use crate::join::{Flow, Joined};
+use crate::join::{Flow, Joined, Site};
 use crate::layer::{Conv, Layer, Shape};
 use crate::memory::{Arena, bytes};
 use crate::model::{Native, Net};
@@ -39,17 +39,24 @@ struct Stem {
 }
 
 impl Stem {
-    /// Of a net whose first layer is a dense convolution that skips no row. It is joined with the block behind it, and its
-    /// output lies, where the arena is the smallest.
+    /// Of a net whose first layer is a dense convolution that skips no row. It is joined with the block behind it in the way,
+    /// and its output lies where the arena is the smallest.
     const fn new(steps: &[Step]) -> Option<Self> {
         let Layer::Conv(conv) = steps[0].layer else { return None };
         if conv.kernel < conv.stride {
             return None;
         }
-        let apart = Self::smallest(steps, conv, None);
-        let Some(joined) = Joined::of(steps) else { return Some(apart) };
-        let together = Self::smallest(steps, conv, Some(joined));
-        Some(if together.arena < apart.arena { together } else { apart })
+        let mut smallest = Self::smallest(steps, conv, None);
+        let Some(ways) = Joined::ways(steps) else { return Some(smallest) };
+        let mut i = 0;
+        while i < ways.len() {
+            let stem = Self::smallest(steps, conv, Some(ways[i]));
+            if stem.arena < smallest.arena {
+                smallest = stem;
+            }
+            i += 1;
+        }
+        Some(smallest)
     }
 
     /// Its output at the arena's start, or as far on as the next layer needs that moves the map.
@@ -98,12 +105,10 @@ impl Stem {
         }
     }
 
-    /// Bytes before what the kernels work with: a row of the stem's map lies before it, where the block takes that.
-    const fn work(&self) -> usize {
-        match &self.joined {
-            Some(joined) => self.scratch + joined.line_bytes(),
-            None => self.scratch,
-        }
+    /// Where the kernels work: the map that they are shown begins above the rows that lie there.
+    const fn site(&self) -> Site {
+        let image = self.rows - Self::above(&self.conv) * self.conv.input.row();
+        Site { image, output: self.output, scratch: self.scratch }
     }
 
     /// Windows of a row that are gathered at a time.
@@ -320,25 +325,23 @@ impl<'a> Image<'a> {
 
     /// Makes the next row of the stem's map, which the block takes if the two are joined.
     fn give<K: Kernels>(&mut self) {
-        let Stem { conv, quant, output, rows, scratch, .. } = self.stem;
-        let (kernel, stride, row) = (usize::from(conv.kernel), usize::from(conv.stride), conv.input.row());
+        let Stem { conv, quant, output, scratch, .. } = self.stem;
         // A map of the window's rows alone: none of them is padding, that is among them as rows.
-        let above = Stem::above(&conv);
+        let (above, kernel) = (Stem::above(&conv), usize::from(conv.kernel));
         let shown = Conv { input: Shape { height: (above + kernel) as u16, ..conv.input }, ..conv };
-        let of = (&shown, (above + kernel / 2) / stride.max(1));
-        let mut weights = self.net.weights();
-        let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
-        let (maps, input) = (bytes(maps), rows - above * row);
+        let of = (&shown, (above + kernel / 2) / usize::from(conv.stride).max(1));
+        let (mut weights, site) = (self.net.weights(), self.stem.site());
         if let Some(joined) = &self.stem.joined {
             let weighed = joined.weighed(weights);
-            weighed.row::<K>(of, maps, (input, scratch), own);
-            return self.flow.step::<K>(&weighed, maps, (Some(scratch), output), own);
+            self.flow.make::<K>(&weighed, of, site, self.arena);
+            return self.flow.take::<K>(&weighed, true, site, self.arena);
         }
+        let (maps, own) = split_mut(self.arena, scratch / 4);
         let output = output + self.next * conv.output().row();
         Dense { part: Stem::part(&conv), ..Dense::new(&conv, &quant, &mut weights) }.row::<K>(
             of,
-            maps,
-            (input, output),
+            bytes(maps),
+            (site.image, output),
             own,
         );
     }
@@ -346,11 +349,9 @@ impl<'a> Image<'a> {
     /// Lets the block take the padding below the stem's map, and make what rows are left.
     fn pad<K: Kernels>(&mut self) {
         let Some(joined) = &self.stem.joined else { return };
-        let weighed = joined.weighed(self.net.weights());
-        let (maps, own) = split_mut(self.arena, self.stem.work() / 4);
-        let maps = bytes(maps);
+        let (weighed, site) = (joined.weighed(self.net.weights()), self.stem.site());
         for _ in 0..joined.block.kernel / 2 {
-            self.flow.step::<K>(&weighed, maps, (None, self.stem.output), own);
+            self.flow.take::<K>(&weighed, false, site, self.arena);
         }
     }
 }
@@ -386,8 +387,9 @@ mod tests {
             bytes(&mut arena)[..sample.image.len()].copy_from_slice(&sample.image);
             let scores = net.run(&mut arena).to_vec();
             // Whether or not it is smaller so.
-            let together = Joined::of(net.steps()).map(|joined| Stem::smallest(net.steps(), stem.conv, Some(joined)));
-            for stem in [stem, Stem::smallest(net.steps(), stem.conv, None)].into_iter().chain(together) {
+            let ways = Joined::ways(net.steps()).into_iter().flatten().map(Some);
+            for way in ways.chain([None]) {
+                let stem = Stem::smallest(net.steps(), stem.conv, way);
                 prop_assert_eq!(&row_by_row::<Scalar>(&net, stem, &sample.image), &scores);
                 prop_assert_eq!(&row_by_row::<Dsp>(&net, stem, &sample.image), &scores);
                 #[cfg(ofa_vectors)]

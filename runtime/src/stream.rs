@@ -91,6 +91,10 @@ pub(crate) struct Fused<'a> {
     pub project: Matrix<'a>,
     /// How the expanded map lies in the scratch memory.
     pub held: Held,
+    /// The row of its window that no later window has: the first one, or the last where rows go from last to first.
+    // The other kernels hold a tight ring as a narrow one.
+    #[cfg_attr(not(any(ofa_dsp, test)), allow(dead_code))]
+    pub spent: usize,
 }
 
 /// A dense convolution with a window.
@@ -266,10 +270,11 @@ fn block<K: Kernels>(
     let (input, output) = (block.input, block.output());
     let general = general(block, quant, weights);
     let Fused { filter, held, .. } = general.fused;
+    let spent = if place.descending { filter.kernel.saturating_sub(1) } else { 0 };
     if block.is_general() {
         return general::run::<K>(&general, block, place, maps, scratch);
     }
-    let fused = &general.fused;
+    let fused = &Fused { spent, ..general.fused };
     if held == Held::Whole {
         return whole::run::<K>(fused, block, place, maps, scratch);
     }
@@ -314,7 +319,7 @@ pub(crate) fn general<'a>(block: &Block, quant: &Quant, mut weights: Weights<'a>
         residual: block.residual.then(|| Residual::new(quant)),
         ..Matrix::new(weights, Activation::None, quant.output(Activation::None))
     };
-    General { fused: Fused { expand, filter, project, held: block.held().0 }, tables, attention }
+    General { fused: Fused { expand, filter, project, held: block.held().0, spent: 0 }, tables, attention }
 }
 
 fn attention<'a>(block: &Block, quant: &Quant, weights: &mut Weights<'a>) -> Attention<'a> {

@@ -12,6 +12,7 @@ use std::{assert_eq, vec};
 use proptest::prelude::*;
 
 use crate::dsp::Dsp;
+use crate::held::Held;
 use crate::join::Joined;
 use crate::layer::{Activation, Depthwise, Layer, Pool, Shape};
 use crate::memory;
@@ -23,10 +24,10 @@ use crate::reference::execute;
 use crate::scalar::Scalar;
 #[cfg(ofa_vectors)]
 use crate::simd::Simd;
-use crate::stream::{Kernels, run};
+use crate::stream::{self, Event, Fused, Kernels, run};
 use crate::weights::Weights;
 pub(crate) use generate::nets;
-use generate::{AnyNet, chains, layers, net_problems, openings, problem};
+use generate::{AnyNet, chains, layers, net_problems, openings, problem, rings};
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]
@@ -105,6 +106,30 @@ impl Problem {
         after[place.output..][..output].to_vec()
     }
 
+    /// A block that holds a ring so, in scratch memory of exactly the planned size.
+    fn held<K: Kernels>(&self, held: Held, descending: bool, poison: i8) -> Vec<i8> {
+        let Step { layer: Layer::Block(block), quant } = self.step else { unreachable!("it is a block") };
+        let (input, output, taps) = (block.input, block.output(), self.packed());
+        let fused = stream::general(&block, &quant, Weights { channels: &self.channels, taps: &taps }).fused;
+        let window = (fused.filter.kernel, fused.filter.stride);
+        let fused = Fused { held, spent: if descending { window.0 - 1 } else { 0 }, ..fused };
+        let mut scratch = vec![u32::from_le_bytes([poison as u8; 4]); block.ring_bytes(held) / 4];
+        let mut made = vec![99; output.len()];
+        if block.residual {
+            made.copy_from_slice(&self.input);
+        }
+        K::begin(&fused, &mut scratch);
+        stream::windows(window, input.height.into(), output.height.into(), descending, |event| match event {
+            Event::Take { slot, row } => {
+                K::take(&fused, slot, row.map(|row| &self.input[row * input.row()..][..input.row()]), &mut scratch);
+            }
+            Event::Give { row } => {
+                K::give(&fused, row, &mut made[row * output.row()..][..output.row()], &mut scratch);
+            }
+        });
+        made
+    }
+
     fn check(&self) {
         let expected = self.output();
         #[cfg(ofa_vectors)]
@@ -147,6 +172,23 @@ proptest! {
     #[test]
     fn streamed_layers_are_the_plain_ones(problem in layers().prop_flat_map(problem)) {
         problem.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1024))]
+
+    #[test]
+    fn however_it_is_held_a_block_computes_the_same(problem in rings().prop_flat_map(problem), descending: bool) {
+        let expected = problem.output();
+        for held in [Held::Wide, Held::Narrow, Held::Tight] {
+            for poison in [0, -86] {
+                compare("scalar", !descending, &problem.held::<Scalar>(held, descending, poison), &expected);
+                compare("dsp", !descending, &problem.held::<Dsp>(held, descending, poison), &expected);
+                #[cfg(ofa_vectors)]
+                compare("simd", !descending, &problem.held::<Simd>(held, descending, poison), &expected);
+            }
+        }
     }
 }
 
@@ -208,28 +250,29 @@ proptest! {
     #[test]
     fn two_layers_as_one_are_one_after_the_other(
         (stem, block) in openings()
-            .prop_filter("the output follows the image", |layers| joined(*layers).over_image().is_some())
+            .prop_filter("the output follows the image", |layers| ways(*layers)[0].over_image().is_some())
             .prop_flat_map(|[stem, block]| (problem(stem), problem(block))),
     ) {
         let expected = Problem { input: stem.output(), ..block.clone() }.output();
-        for poison in [0, -86] {
-            compare("scalar", true, &as_one::<Scalar>(&stem, &block, poison), &expected);
-            compare("dsp", true, &as_one::<Dsp>(&stem, &block, poison), &expected);
-            #[cfg(ofa_vectors)]
-            compare("simd", true, &as_one::<Simd>(&stem, &block, poison), &expected);
+        for joined in Joined::ways(&[stem.step, block.step]).expect("the block takes rows") {
+            for poison in [0, -86] {
+                compare("scalar", true, &as_one::<Scalar>(joined, &stem, &block, poison), &expected);
+                compare("dsp", true, &as_one::<Dsp>(joined, &stem, &block, poison), &expected);
+                #[cfg(ofa_vectors)]
+                compare("simd", true, &as_one::<Simd>(joined, &stem, &block, poison), &expected);
+            }
         }
     }
 }
 
-fn joined(layers: [Layer; 2]) -> Joined {
+fn ways(layers: [Layer; 2]) -> [Joined; 3] {
     let quant = Quant { input_zero: 0, output_zero: 0, hidden_zeros: [0; 2], residual: 0 };
-    Joined::of(&layers.map(|layer| Step { layer, quant })).expect("the block takes rows")
+    Joined::ways(&layers.map(|layer| Step { layer, quant })).expect("the block takes rows")
 }
 
 /// In an arena of exactly the planned size, whose rest is `poison`. Panics if a byte changed that belongs to neither
 /// image, output nor scratch.
-fn as_one<K: Kernels>(stem: &Problem, block: &Problem, poison: i8) -> Vec<i8> {
-    let joined = Joined::of(&[stem.step, block.step]).expect("the block takes rows");
+fn as_one<K: Kernels>(joined: Joined, stem: &Problem, block: &Problem, poison: i8) -> Vec<i8> {
     let scratch = joined.over_image().expect("the output follows the image");
     let mut arena = vec![u32::from_le_bytes([poison as u8; 4]); (scratch + joined.scratch_bytes()) / 4];
     let (image, output) = (stem.input.len(), block.step.layer.output().len());

@@ -118,7 +118,9 @@ impl Block {
         let part = segment(output.width);
         let [expand, project] = match held {
             Held::Whole => [Tiles::new(1, height * width, TOGETHER), Tiles::new(1, rows * row, TOGETHER)],
-            Held::Wide | Held::Narrow => [Tiles::new(height, width, SEGMENT), Tiles::new(rows, row, part)],
+            Held::Wide | Held::Narrow | Held::Tight => {
+                [Tiles::new(height, width, SEGMENT), Tiles::new(rows, row, part)]
+            }
         };
         count("block", 1);
         count("block rows", height);
@@ -133,7 +135,7 @@ impl Block {
 
         let groups = match held {
             Held::Whole => rows * row.div_ceil(4),
-            Held::Wide | Held::Narrow => project.groups,
+            Held::Wide | Held::Narrow | Held::Tight => project.groups,
         };
         let products = groups * expanded * kernel * kernel;
         let own = expanded.is_multiple_of(4);
@@ -165,10 +167,7 @@ impl Block {
                 count("wide ring: fours of it", quads * kernel * expanded);
                 count("ring: fours of padding", (kernel - 1) * quads * expanded);
             }
-            Held::Narrow => {
-                count("narrow ring: fours widened", rows * kernel * quads * expanded);
-                count("ring: fours of padding", (kernel - 1) * quads * expanded);
-            }
+            Held::Narrow | Held::Tight => count("narrow ring: fours widened", rows * kernel * quads * expanded),
             Held::Whole => {
                 let band = plane_band(kernel, self.stride.into());
                 let bands = rows.div_ceil(band);

@@ -20,6 +20,7 @@ global_asm!(include_str!("cortex_m/multiply.s"), options(raw));
 global_asm!(include_str!("cortex_m/dots.s"), options(raw));
 global_asm!(include_str!("cortex_m/fill.s"), options(raw));
 global_asm!(include_str!("cortex_m/filter.s"), options(raw));
+global_asm!(include_str!("cortex_m/pack.s"), options(raw));
 
 unsafe extern "C" {
     fn ofa_widen(pixels: *const i8, depth: usize, tile: *mut u32, quads: usize, groups: usize, skip: usize);
@@ -27,6 +28,7 @@ unsafe extern "C" {
     fn ofa_windows_3(job: &WindowsJob);
     fn ofa_multiply(job: &MultiplyJob);
     fn ofa_dots(words: *const u32, taps: *const u8, fours: usize, sums: &mut [i32; 2]);
+    fn ofa_pack(tile: *const u32, pixels: *mut i8, step: usize, groups: usize);
     fn ofa_filter_3_1(job: &FilterJob);
     fn ofa_filter_3_2(job: &FilterJob);
     fn ofa_filter_5_1(job: &FilterJob);
@@ -322,6 +324,13 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
     // each channel, and writes halves of 4 words of each pair of channels for a group; from one group to the next it
     // is 8 × chunk words.
     unsafe { filter(&job) };
+}
+
+pub(crate) fn pack(tile: &[[u32; 8]], step: usize, pixels: &mut [i8]) {
+    let groups = tile.len();
+    need!(groups > 0 && pixels.len() >= (4 * groups - 1) * step + 4);
+    // SAFETY: it reads all of the tile, and writes four values of each of 4 × groups pixels, counted above.
+    unsafe { ofa_pack(tile.as_ptr().cast(), pixels.as_mut_ptr(), step, groups) };
 }
 
 #[repr(C)]

@@ -1,7 +1,8 @@
 //! Blocks whose ring stays int8: half the memory, and no padding.
 //!
 //! ```text
-//!   ring: k rows of pixels ─ four channels ─ widen ─▶ k rows as in a wide ring ─ × taps ─▶ tiles of an output row
+//!   narrow   k rows of pixels ─ four channels ─ widen ─▶ k rows as in a wide ring ─ × taps ─▶ tiles of an output row
+//!   tight                                                                         ─ × taps ─▶ pixels, over a row that is spent
 //! ```
 
 use super::filter::{CHUNK_QUADS, Part, Rows, Source};
@@ -9,7 +10,7 @@ use super::matrix;
 use super::{Dsp, arch};
 use crate::memory::bytes;
 use crate::parts::{self, copy, part_mut, rest_mut, split_mut};
-use crate::plan::{SEGMENT, segment, tile_bytes};
+use crate::plan::{SEGMENT, long_segment, tile_bytes};
 use crate::stream::{Filter, Fused, Kernels};
 
 /// The ring, and the rest: four channels of it widened, then tiles.
@@ -19,54 +20,61 @@ fn memory<'s>(filter: &Filter<'_>, scratch: &'s mut [u32]) -> (&'s mut [i8], &'s
     (part_mut(bytes(words), 0, ring), rest)
 }
 
-/// Makes the widened channels padding, of which rows then overwrite their part.
-pub(super) fn begin(rows: &Rows<'_>, scratch: &mut [u32]) {
-    let (_, rest) = memory(rows.filter, scratch);
-    rows.ring(part_mut(rest, 0, rows.quad_words())).begin(rows.filter.padding);
-}
-
-pub(super) fn take(fused: &Fused<'_>, rows: &Rows<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
+pub(super) fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]) {
     let filter = &fused.filter;
     let (ring, rest) = memory(filter, scratch);
     let slot = part_mut(ring, slot * filter.row(), filter.row());
     match (row, &fused.expand) {
         (None, _) => slot.fill(filter.padding),
         (Some(row), None) => copy(row, slot),
-        (Some(row), Some(expand)) => Dsp::product(expand, SEGMENT, row, slot, rest_mut(rest, rows.quad_words())),
+        (Some(row), Some(expand)) => Dsp::product(expand, SEGMENT, row, slot, rest),
     }
 }
 
 pub(super) fn give(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
     let filter = &fused.filter;
-    let Filter { kernel, stride, output_width, .. } = *filter;
-    let depth = filter.weights.channels.len();
     let (ring, rest) = memory(filter, scratch);
     let (plane, tiles) = split_mut(rest, rows.quad_words());
-    let segment = segment(output_width as u16);
-    let tile_words = (tile_bytes(segment, depth) / 4).max(1);
+    let segment = long_segment(filter.output_width as u16);
+    let tile_words = (tile_bytes(segment, filter.weights.channels.len()) / 4).max(1);
+    pad(rows, plane);
     for quad in 0..rows.channel_quads() {
         widen(rows, quad, ring, plane);
         let first = quad / CHUNK_QUADS * CHUNK_QUADS;
-        for (x, tile) in (0..output_width).step_by(segment).zip(tiles.chunks_mut(tile_words)) {
-            let count = segment.min(output_width - x);
-            let part = Part {
-                filter,
-                ring: parts::rest(plane, x / 4 * stride * 8 * kernel),
-                quad_words: rows.quad_words(),
-                first: quad,
-                quads: 1,
-                chunk: (rows.channel_quads() - first).min(CHUNK_QUADS),
-                groups: count.div_ceil(4),
-                turn: y * stride % kernel.max(1),
-            };
-            part.run(count, tile);
+        let chunk = (rows.channel_quads() - first).min(CHUNK_QUADS);
+        for (x, tile) in (0..filter.output_width).step_by(segment).zip(tiles.chunks_mut(tile_words)) {
+            let count = segment.min(filter.output_width - x);
+            Part { chunk, ..outputs(rows, quad, (y, x), count, plane) }.run(count, tile);
         }
     }
     let channels = fused.project.weights.channels.len();
-    for (x, tile) in (0..output_width).step_by(segment).zip(tiles.chunks_mut(tile_words)) {
-        let count = segment.min(output_width - x);
-        matrix::multiply(&fused.project, count, part_mut(output, x * channels, count * channels), tile);
+    for (output, tile) in output.chunks_mut((segment * channels).max(1)).zip(tiles.chunks(tile_words)) {
+        matrix::multiply(&fused.project, output.len() / channels.max(1), output, tile);
     }
+}
+
+/// The same by way of the row that no later window has.
+pub(super) fn give_tight(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]) {
+    let filter = &fused.filter;
+    let (ring, rest) = memory(filter, scratch);
+    let (plane, tile) = split_mut(rest, rows.quad_words());
+    let channels = filter.weights.channels.len();
+    let spent = (y * filter.stride + fused.spent) % filter.kernel.max(1) * filter.row();
+    pad(rows, plane);
+    for quad in 0..rows.channel_quads() {
+        widen(rows, quad, ring, plane);
+        let filtered = part_mut(ring, spent, filter.output_width * channels);
+        filter_pixels(rows, quad, y, plane, tile, filtered);
+    }
+    let filtered = part_mut(ring, spent, filter.output_width * channels);
+    Dsp::product(&fused.project, long_segment(filter.output_width as u16), filtered, output, rest);
+}
+
+/// Makes the words behind the pixels padding; those before them are widened with them.
+fn pad(rows: &Rows<'_>, plane: &mut [u32]) {
+    let Filter { kernel, width, padding, .. } = *rows.filter;
+    let widened = (width + kernel / 2).div_ceil(4) * 8 * kernel;
+    plane.iter_mut().skip(widened).for_each(|word| *word = arch::pair(padding, padding));
 }
 
 /// Widens four channels of the ring.
@@ -78,29 +86,48 @@ fn widen(rows: &Rows<'_>, quad: usize, ring: &[i8], plane: &mut [u32]) {
     arch::fill(&source, 0, &mut rows.ring(plane));
 }
 
+/// `count` outputs of four channels from column `x` on.
+fn outputs<'a>(rows: &Rows<'a>, quad: usize, (y, x): (usize, usize), count: usize, plane: &'a [u32]) -> Part<'a> {
+    let Filter { kernel, stride, .. } = *rows.filter;
+    Part {
+        filter: rows.filter,
+        ring: parts::rest(plane, x / 4 * stride * 8 * kernel),
+        quad_words: rows.quad_words(),
+        first: quad,
+        quads: 1,
+        chunk: 1,
+        groups: count.div_ceil(4),
+        turn: y * stride % kernel.max(1),
+    }
+}
+
 /// Row `y` of outputs as pixels, for who does more with them than to multiply them.
 pub(super) fn filter(rows: &Rows<'_>, y: usize, ring: &[i8], lines: &mut [u32], output: &mut [i8]) {
-    let Filter { kernel, stride, output_width, padding, weights, .. } = *rows.filter;
-    let channels = weights.channels.len();
-    let groups = output_width.div_ceil(4);
     let (plane, tile) = split_mut(lines, rows.quad_words());
-    rows.ring(plane).begin(padding);
+    pad(rows, plane);
     for quad in 0..rows.channel_quads() {
         widen(rows, quad, ring, plane);
-        let turn = y * stride % kernel.max(1);
-        let (filter, quad_words) = (rows.filter, rows.quad_words());
-        let part = Part { filter, ring: plane, quad_words, first: quad, quads: 1, chunk: 1, groups, turn };
-        arch::filter(&part, part_mut(tile, 0, 8 * groups));
-        for (group, pixels) in tile.as_chunks::<8>().0.iter().zip(output.chunks_mut((4 * channels).max(1))) {
-            // Channels 0 and 2 of four pixels, then 1 and 3.
-            let (even, odd) = (&group[..4], &group[4..]);
-            let mut at = 4 * quad;
-            for i in 0..4 {
-                let values = (even[i] & 0x00FF_00FF | (odd[i] & 0x00FF_00FF) << 8).to_le_bytes();
-                let Some(own) = pixels.get_mut(at..).and_then(|own| own.first_chunk_mut()) else { break };
-                *own = values.map(|value| value as i8);
-                at += channels;
-            }
+        filter_pixels(rows, quad, y, plane, tile, output);
+    }
+}
+
+/// Four channels of row `y` of outputs, into pixels of all.
+fn filter_pixels(rows: &Rows<'_>, quad: usize, y: usize, plane: &[u32], tile: &mut [u32], output: &mut [i8]) {
+    let Filter { output_width, weights, .. } = rows.filter;
+    let channels = weights.channels.len();
+    let part = outputs(rows, quad, (y, 0), *output_width, plane);
+    arch::filter(&part, part_mut(tile, 0, 8 * part.groups));
+    let (whole, left) = (output_width / 4, output_width % 4);
+    let (groups, last) = (tile.as_chunks::<8>().0, 4 * whole * channels);
+    if whole > 0 {
+        arch::pack(parts::part(groups, 0, whole), channels, rest_mut(output, 4 * quad));
+    }
+    if left > 0 {
+        // A group of which not all pixels are there.
+        let mut pixels = [0; 16];
+        arch::pack(parts::part(groups, whole, 1), 4, &mut pixels);
+        for (pixel, own) in pixels.chunks(4).zip(rest_mut(output, last).chunks_mut(channels.max(1))) {
+            copy(pixel, part_mut(own, 4 * quad, 4));
         }
     }
 }

@@ -154,6 +154,16 @@ pub(crate) fn filter(part: &Part<'_>, tile: &mut [u32]) {
     }
 }
 
+/// Outputs of four channels of whole groups of four pixels, which lie `step` values apart.
+pub(crate) fn pack(tile: &[[u32; 8]], step: usize, pixels: &mut [i8]) {
+    for (i, values) in pixels.chunks_mut(step).take(4 * tile.len()).enumerate() {
+        // Channels 0 and 2 of four pixels, then 1 and 3.
+        let [even, odd] = [0, 4].map(|first| tile[i / 4][first + i % 4].to_le_bytes());
+        let channels = [even[0], odd[0], even[2], odd[2]];
+        values.iter_mut().zip(channels).for_each(|(value, channel)| *value = channel as i8);
+    }
+}
+
 /// Rows of four channels.
 pub(crate) fn plane(plane: &Plane<'_>, output: Pixels<'_>) {
     let Filter { stride, weights, zero, output_width, .. } = *plane.filter;

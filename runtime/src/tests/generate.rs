@@ -110,6 +110,16 @@ fn blocks() -> impl Strategy<Value = Layer> {
     })
 }
 
+/// Blocks that hold a ring, on maps that are wide too.
+pub(super) fn rings() -> impl Strategy<Value = Layer> {
+    let widths = 1..if cfg!(miri) { 6_u16 } else { 41 };
+    let activations = prop::sample::select(vec![Activation::None, Activation::Relu, Activation::Relu6]);
+    (blocks(), widths, activations).prop_map(|(layer, width, activation)| {
+        let Layer::Block(block) = layer else { unreachable!("it is a block") };
+        Layer::Block(Block { input: Shape { width, ..block.input }, squeeze: 0, activation, ..block })
+    })
+}
+
 fn depthwises() -> impl Strategy<Value = Layer> {
     (shapes(1..14), kernels(), 1_u8..3, activations()).prop_map(|(input, kernel, stride, activation)| {
         Layer::Depthwise(Depthwise { input, kernel, stride, activation })
