@@ -26,8 +26,8 @@ use crate::scalar::Scalar;
 use crate::simd::Simd;
 use crate::stream::{self, Event, Fused, Kernels, run};
 use crate::weights::Weights;
-pub(crate) use generate::nets;
-use generate::{AnyNet, chains, layers, net_problems, openings, problem, rings};
+use generate::{AnyNet, chains, net_problems, openings, problem};
+pub(crate) use generate::{layers, nets, rings};
 
 /// A layer with all that it computes on.
 #[derive(Clone, Debug)]

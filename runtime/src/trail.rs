@@ -18,6 +18,18 @@ enum Reads {
 }
 
 impl Reads {
+    /// The last output row whose window begins no later than the input, and the last whose window ends no later than an
+    /// input of that height.
+    const fn ends(self, height: usize) -> (usize, usize) {
+        match self {
+            Reads::Window { kernel, stride } | Reads::Streamed { kernel, stride } => {
+                let (half, stride) = ((kernel / 2) as usize, max(stride as usize, 1));
+                (half / stride, height.saturating_sub(half + 1) / stride)
+            }
+            Reads::All | Reads::Taken => (0, 0),
+        }
+    }
+
     /// Rows of an input of that height, from `.0` to `.1`, that are still needed when output row `y` is written.
     const fn needed(self, height: usize, y: usize, descending: bool) -> (usize, usize) {
         let (kernel, stride, own) = match self {
@@ -56,11 +68,16 @@ impl Consumption {
     // Called from several places, where a copy each would take a kilobyte of flash.
     #[inline(never)]
     pub const fn lead(&self, descending: bool) -> usize {
+        // From row to row it changes evenly, but where windows begin and cease to lie within the map: it is the most at one
+        // of the ends.
+        let last = self.rows.saturating_sub(1);
+        let (inside, outside) = self.reads.ends(self.height);
+        let ends = [0, inside, inside + 1, outside.saturating_sub(1), outside, outside + 1, last];
         let mut lead = 0;
-        let mut y = 0;
-        while y < self.rows {
-            lead = max(lead, self.lead_at(y, descending));
-            y += 1;
+        let mut i = 0;
+        while i < ends.len() {
+            lead = max(lead, self.lead_at(min(ends[i], last), descending));
+            i += 1;
         }
         lead
     }
@@ -108,5 +125,22 @@ impl Layer {
     /// Bytes by which the output must lie before the input's start, rows going from first to last.
     pub(crate) const fn lead_ascending(&self) -> usize {
         self.consumption().lead(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{config, layers, rings};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config(4096))]
+
+        #[test]
+        fn no_row_asks_for_more_than_the_lead(layer in prop_oneof![layers(), rings()], descending: bool) {
+            let consumption = layer.consumption();
+            let most = (0..consumption.rows).map(|y| consumption.lead_at(y, descending)).max();
+            prop_assert_eq!(Some(consumption.lead(descending)), most);
+        }
     }
 }

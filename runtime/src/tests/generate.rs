@@ -111,7 +111,7 @@ fn blocks() -> impl Strategy<Value = Layer> {
 }
 
 /// Blocks that hold a ring, on maps that are wide too.
-pub(super) fn rings() -> impl Strategy<Value = Layer> {
+pub(crate) fn rings() -> impl Strategy<Value = Layer> {
     let widths = 1..if cfg!(miri) { 6_u16 } else { 41 };
     let activations = prop::sample::select(vec![Activation::None, Activation::Relu, Activation::Relu6]);
     (blocks(), widths, activations).prop_map(|(layer, width, activation)| {
@@ -135,7 +135,7 @@ fn linears() -> impl Strategy<Value = Layer> {
         .prop_map(|(inputs, outputs, activation)| Layer::Linear(Linear { inputs, outputs, activation }))
 }
 
-pub(super) fn layers() -> impl Strategy<Value = Layer> {
+pub(crate) fn layers() -> impl Strategy<Value = Layer> {
     prop_oneof![2 => convs(), 3 => blocks(), 2 => depthwises(), 1 => pools(), 1 => linears()]
 }
 
