@@ -74,6 +74,7 @@ impl Lab {
                 .filter(has)
                 .map(|layer| Entry::measured(layer, &[100 + layer.macs() as u32], 0))
                 .collect(),
+            openings: vec![],
         }
     }
 
