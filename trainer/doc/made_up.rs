@@ -67,5 +67,6 @@ pub fn table(space: &Space) -> LatencyTable {
         firmware: Some(FirmwareCost { code_bytes: 30_000, static_bytes: 100 }),
         sentinel: None,
         layers: space.distinct_layers().iter().map(entry).collect(),
+        openings: vec![],
     }
 }

@@ -11,6 +11,8 @@
 
 mod host;
 
+use std::slice;
+
 use anyhow::{Context, Result};
 use runtime::{Activation, Block, Conv, Depthwise, Layer, Linear, Shape};
 use serde::{Deserialize, Serialize};
@@ -19,10 +21,10 @@ use serde_json::{Map, Value, json};
 use crate::board::Board;
 use crate::dataset::Images;
 use crate::firmware::{self, Binary};
-use crate::measure::{Settings, measure_layers};
-use crate::model::{Compiled, unfused_bytes};
+use crate::measure::{Bench, Settings, measure_layers, measure_openings};
+use crate::model::{self, Compiled, joined_bytes, unfused_bytes};
 use crate::run::run;
-use crate::table::{Entry, Outcome};
+use crate::table::{Entry, Outcome, text};
 
 /// A layer as kernel benchmarks write it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -140,7 +142,8 @@ pub fn kernels(
     let layers: Vec<Layer> = problems.iter().map(Problem::layer).collect();
     let settings = Settings { seed, runs: 1, boards: 0 };
     let entries = measure_layers(board, &probe, &layers, settings, done)?;
-    Ok(entries.iter().map(|entry| row(board, entry)).collect())
+    let row = |Entry { layer, outcome, .. }: &Entry| row(board, slice::from_ref(layer), outcome);
+    Ok(entries.iter().map(row).collect())
 }
 
 /// The same on this machine, in nanoseconds; `exact` compares with the plain formulas.
@@ -150,7 +153,7 @@ pub fn kernels_here(problems: &[Problem], seed: u64, done: &(dyn Fn() + Sync)) -
         let timed = host::time(layer, seed);
         done();
         match timed {
-            Ok(timed) => measured(&layer, timed.nanoseconds, "nanoseconds", timed.exact),
+            Ok(timed) => measured(&[layer], timed.nanoseconds, "nanoseconds", timed.exact),
             Err(cause) => fields(json!({ "unsupported": cause })),
         }
     };
@@ -162,11 +165,14 @@ pub fn kernels_here(problems: &[Problem], seed: u64, done: &(dyn Fn() + Sync)) -
 pub struct NetBench {
     /// As of [`kernels`], in the net's order.
     pub layers: Vec<Map<String, Value>>,
+    /// The first two layers as one, where they run so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Map<String, Value>>,
     /// What a tick is.
     pub unit: String,
     /// Of one inference.
     pub ticks: u32,
-    /// Of all layers alone.
+    /// Of all layers alone, but the first two together where they run as one.
     pub sum_of_layers: u64,
     /// The net's multiply-accumulates.
     pub macs: u64,
@@ -178,7 +184,7 @@ pub struct NetBench {
     pub exact: bool,
 }
 
-/// Runs a compiled net on a grey image, and each of its layers alone.
+/// Runs a compiled net on a grey image, each of its layers alone, and the first two together where they run as one.
 ///
 /// ```no_run
 /// use trainer::bench::net;
@@ -201,15 +207,21 @@ pub fn net(board: &Board, model: &Compiled, seed: u64, done: &(dyn Fn() + Sync))
     distinct.dedup();
     let settings = Settings { seed, runs: 1, boards: 0 };
     let entries = measure_layers(board, &probe, &distinct, settings, done)?;
+    let pair: Option<[Layer; 2]> = joined_bytes(&layers).and(layers.first_chunk().copied());
+    let opening = measure_openings(&Bench::with_probe(board, &probe)?, pair.as_slice(), settings)?.pop();
     let entry = |layer: &Layer| entries.iter().find(|entry| entry.layer == *layer).expect("all were measured");
     let input = model.net()?.input();
     let grey = Images { side: input.height, channels: input.channels, pixels: vec![128; input.len()], labels: vec![0] };
     let report = run(board, model, &grey, None, 1, done)?;
+    let together = opening.as_ref().and_then(|opening| opening.outcome.ticks());
+    let alone = if together.is_some() { &layers[2..] } else { &layers };
+    let alone = alone.iter().filter_map(|layer| entry(layer).ticks());
     Ok(NetBench {
-        layers: layers.iter().map(|layer| row(board, entry(layer))).collect(),
+        layers: layers.iter().map(|layer| row(board, slice::from_ref(layer), &entry(layer).outcome)).collect(),
+        opening: opening.as_ref().map(|opening| row(board, &opening.layers, &opening.outcome)),
         unit: board.unit.clone(),
         ticks: report.latency.measured,
-        sum_of_layers: layers.iter().filter_map(|layer| entry(layer).ticks()).map(u64::from).sum(),
+        sum_of_layers: together.into_iter().chain(alone).map(u64::from).sum(),
         macs: layers.iter().map(Layer::macs).sum(),
         arena_bytes: model.net()?.arena_bytes(),
         unfused_bytes: unfused_bytes(&layers),
@@ -217,24 +229,25 @@ pub fn net(board: &Board, model: &Compiled, seed: u64, done: &(dyn Fn() + Sync))
     })
 }
 
-fn row(board: &Board, Entry { outcome, layer, .. }: &Entry) -> Map<String, Value> {
+/// Of a layer, or of two that run as one.
+fn row(board: &Board, layers: &[Layer], outcome: &Outcome) -> Map<String, Value> {
     match outcome {
-        Outcome::Measured { ticks, .. } => measured(layer, *ticks, &board.unit, true),
-        Outcome::Predicted { ticks, .. } => measured(layer, *ticks, &board.unit, false),
+        Outcome::Measured { ticks, .. } => measured(layers, *ticks, &board.unit, true),
+        Outcome::Predicted { ticks, .. } => measured(layers, *ticks, &board.unit, false),
         Outcome::Refused(cause) => fields(json!({ "unsupported": cause })),
     }
 }
 
-fn measured(layer: &Layer, ticks: u32, unit: &str, exact: bool) -> Map<String, Value> {
-    let macs = layer.macs();
+fn measured(layers: &[Layer], ticks: u32, unit: &str, exact: bool) -> Map<String, Value> {
+    let macs = layers.iter().map(Layer::macs).sum::<u64>();
     let per_mac = f64::from(ticks) / macs.max(1) as f64;
     fields(json!({
-        "layer": layer.to_string(),
+        "layer": text(layers),
         "macs": macs,
         "ticks": ticks,
         "unit": unit,
         "ticks_per_mac": (per_mac * 1000.0).round() / 1000.0,
-        "arena_bytes": layer.arena_bytes(),
+        "arena_bytes": model::arena_bytes(layers),
         "exact": exact,
     }))
 }

@@ -4,6 +4,7 @@
 pub mod collect;
 mod condition;
 pub mod drive;
+mod openings;
 mod pool;
 pub mod selftest;
 pub mod validate;
@@ -28,6 +29,7 @@ use crate::space::Space;
 use crate::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
 use collect::{Collection, Identity, Plan};
 use drive::drive;
+pub(crate) use openings::measure_openings;
 use pool::HostPool;
 
 pub use condition::change as change_of_condition;
@@ -111,6 +113,15 @@ impl<'a> Bench<'a> {
         let probe = programmed.then(|| firmware::build(board, Binary::Probe)).transpose()?;
         let port = port(board, probe.as_ref(), address)?;
         Ok(Self { board, address, probe, port, first_core: OnceLock::new() })
+    }
+
+    /// A board that starts with that probe.
+    ///
+    /// # Errors
+    /// If there is no way to it.
+    pub(crate) fn with_probe(board: &'a Board, probe: &Firmware) -> Result<Self> {
+        let port = port(board, Some(probe), None)?;
+        Ok(Self { board, address: None, probe: Some(probe.clone()), port, first_core: OnceLock::new() })
     }
 
     /// Boards that can measure at the same time: of emulated ones as many as are wanted, of others the one there is.
@@ -201,8 +212,8 @@ pub fn measure_into(
     Ok(table)
 }
 
-/// The table at that path with all of these layers: those that it lacks are measured and added to the file, which may
-/// be missing.
+/// The table at that path with all of these layers, and the openings that have one of them: those that it lacks are
+/// measured and added to the file, which may be missing.
 ///
 /// # Errors
 /// As [`measure_into`]; or if the table is of another space, board or probe, so that nothing can be added to it.
@@ -223,28 +234,46 @@ pub fn measure_missing(
     ensure!(*board == bench.board.name, "{} is a table of {board}, not of {}", path.display(), bench.board.name);
     let missing: Vec<Layer> = layers.iter().filter(|layer| table.entry(layer).is_none()).copied().collect();
     (missing.len()..layers.len()).for_each(|_| done());
-    if missing.is_empty() {
+    let openings = openings::missing(&table, space, layers).len();
+    if missing.is_empty() && openings == 0 {
         return Ok(table);
     }
     let probe = bench.probe_name()?;
     ensure!(
         probe == table.provenance.probe,
-        "{} lacks {} layers, and was measured with another probe; run: {command}",
+        "{} lacks {} layers and {openings} openings, and was measured with another probe; run: {command}",
         path.display(),
         missing.len()
     );
     // With the table's seed, as its checksums are of that.
     let settings = Settings { seed: table.header.seed, ..settings };
-    let identity = identity(bench.board, &probe, settings.seed);
-    let journal = journal_path(path, &identity);
-    let entries = {
-        let collection = collect(bench, &missing, settings, Some((&journal, &identity)), done)?;
-        collection.entries(&bench.board.name)?
-    };
-    table.layers.extend(entries);
-    table.layers.sort_by_key(|entry| entry.layer);
-    settle(&table, path, &journal)?;
+    if !missing.is_empty() {
+        let identity = identity(bench.board, &probe, settings.seed);
+        let journal = journal_path(path, &identity);
+        let entries = {
+            let collection = collect(bench, &missing, settings, Some((&journal, &identity)), done)?;
+            collection.entries(&bench.board.name)?
+        };
+        table.layers.extend(entries);
+        table.layers.sort_by_key(|entry| entry.layer);
+        settle(&table, path, &journal)?;
+    }
+    add_openings(&mut table, bench, space, layers, settings)?;
+    table.save(path)?;
     Ok(table)
+}
+
+/// Measures the openings that the table lacks of those that have one of these layers.
+fn add_openings(
+    table: &mut LatencyTable,
+    bench: &Bench<'_>,
+    space: &Space,
+    layers: &[Layer],
+    settings: Settings,
+) -> Result<()> {
+    table.openings.extend(measure_openings(bench, &openings::missing(table, space, layers), settings)?);
+    table.openings.sort_by_key(|opening| opening.layers);
+    Ok(())
 }
 
 /// Writes a table; what its journal kept is in it then.
@@ -287,18 +316,19 @@ fn table(
     describe(bench, space, settings, entries, &collection)
 }
 
-/// The table of a collection that is whole.
+/// The table of a collection that is whole, with the openings that have one of its layers, which are measured now.
 ///
 /// # Errors
-/// If the board has gone, or what a firmware takes cannot be measured.
+/// If the board has gone, runs an opening to another output than this host, or what a firmware takes cannot be measured.
 pub(crate) fn describe(
     bench: &Bench<'_>,
     space: &Space,
     settings: Settings,
-    mut layers: Vec<Entry>,
+    mut entries: Vec<Entry>,
     collection: &Collection<'_>,
 ) -> Result<LatencyTable> {
-    layers.sort_by_key(|entry| entry.layer);
+    entries.sort_by_key(|entry| entry.layer);
+    let layers: Vec<_> = entries.iter().map(|entry| entry.layer).collect();
     let Settings { seed, runs, .. } = settings;
     let Bench { board, address, .. } = bench;
     let said = bench.said()?;
@@ -324,7 +354,10 @@ pub(crate) fn describe(
     };
     let header = Header::new(table::FORMAT, &space.hash(), seed);
     let firmware = firmware_cost(board, space)?;
-    Ok(LatencyTable { header, provenance, firmware, sentinel: collection.sentinel(), layers })
+    let sentinel = collection.sentinel();
+    let mut table = LatencyTable { header, provenance, firmware, sentinel, layers: entries, openings: vec![] };
+    add_openings(&mut table, bench, space, &layers, settings)?;
+    Ok(table)
 }
 
 /// What came of each layer, in their order.
@@ -350,8 +383,7 @@ pub fn measure_layers(
     settings: Settings,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Entry>> {
-    let port = port(board, Some(probe), None)?;
-    let bench = Bench { board, address: None, probe: Some(probe.clone()), port, first_core: OnceLock::new() };
+    let bench = Bench::with_probe(board, probe)?;
     let entries = collect(&bench, layers, settings, None, done)?.entries(&board.name)?;
     let entry = |layer: &Layer| {
         let found = entries.iter().find(|entry| entry.layer == *layer);

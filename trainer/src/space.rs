@@ -15,6 +15,8 @@ use runtime::{Activation, Block, Conv, Layer, Linear, Pool, Shape};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::model::joined_bytes;
+
 pub use choices::{Choices, Kernel, Kernels, Positive, Resolutions, Stages, Stride};
 
 /// The spaces that the binary carries, by name.
@@ -306,9 +308,22 @@ impl Space {
 
     /// Every distinct layer of every net, sorted: what a latency table holds.
     pub fn distinct_layers(&self) -> Vec<Layer> {
-        let mut layers = BTreeSet::new();
-        // A block depends on its own choices, its position and the resolution alone, so nets in which all
-        // blocks agree show every layer.
+        let layers: BTreeSet<_> = self.even_nets().iter().flatten().copied().collect();
+        layers.into_iter().collect()
+    }
+
+    /// Every distinct pair of a stem and the first block behind it that run as one, sorted: what a latency table holds
+    /// beside the layers.
+    pub fn openings(&self) -> Vec<[Layer; 2]> {
+        let nets = self.even_nets();
+        let pairs = nets.iter().filter(|net| joined_bytes(net).is_some()).map(|net| [net[0], net[1]]);
+        pairs.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The layers of nets in which all blocks agree: they show every layer behind every stem, as a block depends on its own
+    /// choices, its position and the resolution alone.
+    fn even_nets(&self) -> Vec<Vec<Layer>> {
+        let mut nets = vec![];
         for &resolution in &self.input.resolutions.0 {
             let most = |choices: fn(&Stage) -> usize| self.stages.0.iter().map(choices).max().unwrap_or(0);
             for k in 0..most(|stage| stage.kernel.0.len()) {
@@ -320,11 +335,11 @@ impl Space {
                         };
                         vec![block; stage.max_depth()]
                     });
-                    layers.extend(self.layers(&arch));
+                    nets.push(self.layers(&arch));
                 }
             }
         }
-        layers.into_iter().collect()
+        nets
     }
 
     /// How many nets there are, or `None` above 2¹²⁸.

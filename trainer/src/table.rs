@@ -6,6 +6,7 @@ mod merge;
 mod plot;
 
 use std::path::Path;
+use std::slice;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use runtime::Layer;
@@ -26,7 +27,7 @@ pub const FORMAT: &str = "ofa-latency-table";
 /// The `runtime` of a table that was imported: its figures are of another runtime, which has no version here.
 pub const FOREIGN_RUNTIME: &str = "none";
 
-/// Ticks of every layer of a space on one board.
+/// Ticks of every layer of a space on one board, and of every stem with a first block that run as one.
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
@@ -62,6 +63,10 @@ pub struct LatencyTable {
     pub sentinel: Option<Sentinel>,
     /// Sorted by layer.
     pub layers: Vec<Entry>,
+    /// What stands in place of the first two layers of a net that begins so, sorted by these. Tables of boards that have no
+    /// room for the two together, and such as were imported, lack them.
+    #[serde(default)]
+    pub openings: Vec<Opening>,
 }
 
 /// One layer that was measured again and again between the others: its drift is the temperature's or the clock's.
@@ -151,6 +156,29 @@ pub struct Entry {
     pub layer: Layer,
 }
 
+/// A stem and the first block behind it that run as one (see [`Space::openings`]), which takes other ticks than the two
+/// alone.
+///
+/// ```
+/// use trainer::space::Space;
+/// use trainer::table::Opening;
+///
+/// let [stem, block] = Space::load("mcu")?.openings()[0];
+/// let opening = Opening::measured([stem, block], &[100, 104, 99], 0xc0ffee);
+/// assert_eq!((opening.text, opening.outcome.ticks()), (format!("{stem} + {block}"), Some(100)));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    /// The layers for people.
+    pub text: String,
+    /// What came of them as one; never refused.
+    pub outcome: Outcome,
+    /// Stem and block.
+    pub layers: [Layer; 2],
+}
+
 /// What came of measuring a layer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -208,18 +236,7 @@ pub fn kind(layer: &Layer) -> &'static str {
 impl Entry {
     /// A measured layer.
     pub fn measured(layer: Layer, ticks: &[u32], checksum: u32) -> Self {
-        let middle = median(ticks);
-        let distances: Vec<_> = ticks.iter().map(|ticks| ticks.abs_diff(middle)).collect();
-        let mad = median(&distances);
-        let far = |ticks: &&u32| f64::from(ticks.abs_diff(middle)) > OUTLIER_MADS * f64::from(mad.max(1));
-        let outcome = Outcome::Measured {
-            ticks: middle,
-            mad,
-            runs: ticks.len() as u8,
-            outliers: ticks.iter().filter(far).copied().collect(),
-            checksum: format!("{checksum:08x}"),
-        };
-        Self { text: layer.to_string(), outcome, layer }
+        Self { text: layer.to_string(), outcome: Outcome::measured(ticks, checksum), layer }
     }
 
     /// A layer that the board refused.
@@ -234,11 +251,44 @@ impl Entry {
 
     /// Its ticks, measured or predicted.
     pub fn ticks(&self) -> Option<u32> {
-        match self.outcome {
-            Outcome::Measured { ticks, .. } | Outcome::Predicted { ticks, .. } => Some(ticks),
-            Outcome::Refused(_) => None,
+        self.outcome.ticks()
+    }
+}
+
+impl Opening {
+    /// Two layers that were measured as one.
+    pub fn measured(layers: [Layer; 2], ticks: &[u32], checksum: u32) -> Self {
+        Self { text: text(&layers), outcome: Outcome::measured(ticks, checksum), layers }
+    }
+}
+
+impl Outcome {
+    fn measured(ticks: &[u32], checksum: u32) -> Self {
+        let middle = median(ticks);
+        let distances: Vec<_> = ticks.iter().map(|ticks| ticks.abs_diff(middle)).collect();
+        let mad = median(&distances);
+        let far = |ticks: &&u32| f64::from(ticks.abs_diff(middle)) > OUTLIER_MADS * f64::from(mad.max(1));
+        Self::Measured {
+            ticks: middle,
+            mad,
+            runs: ticks.len() as u8,
+            outliers: ticks.iter().filter(far).copied().collect(),
+            checksum: format!("{checksum:08x}"),
         }
     }
+
+    /// The ticks, measured or predicted.
+    pub fn ticks(&self) -> Option<u32> {
+        match self {
+            Self::Measured { ticks, .. } | Self::Predicted { ticks, .. } => Some(*ticks),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// Layers that run as one, for people.
+pub(crate) fn text(layers: &[Layer]) -> String {
+    layers.iter().map(Layer::to_string).collect::<Vec<_>>().join(" + ")
 }
 
 impl LatencyTable {
@@ -247,7 +297,7 @@ impl LatencyTable {
         self.entry(layer).and_then(Entry::ticks)
     }
 
-    /// Ticks of these layers together.
+    /// Ticks of these layers together, the first two as one where they are an opening of the table.
     ///
     /// # Errors
     /// Names the first layer that has none, and the command that measures it.
@@ -262,7 +312,17 @@ impl LatencyTable {
                 Outcome::Refused(cause) => bail!("{} refuses {layer}: {cause}", self.provenance.board),
             }
         };
-        layers.iter().map(ticks).sum()
+        match self.opening_ticks(layers) {
+            Some(together) => Ok(u64::from(together) + layers[2..].iter().map(ticks).sum::<Result<u64>>()?),
+            None => layers.iter().map(ticks).sum(),
+        }
+    }
+
+    /// Ticks of the first two of these layers as one; `None` if they are no opening of the table.
+    pub fn opening_ticks(&self, layers: &[Layer]) -> Option<u32> {
+        let pair = layers.first_chunk()?;
+        let found = self.openings.binary_search_by_key(pair, |opening| opening.layers);
+        self.openings[found.ok()?].outcome.ticks()
     }
 
     /// The layers that the board ran, with their ticks.
@@ -333,24 +393,27 @@ impl LatencyTable {
     }
 
     fn check(&self) -> Result<()> {
-        for entry in &self.layers {
-            let Entry { layer, text, .. } = entry;
-            layer.check().with_context(|| format!("no layer: {text}"))?;
-            ensure!(layer.to_string() == *text, "{text} is {layer} to the program");
-            ensure!(entry.ticks() != Some(0), "{layer} takes no ticks");
-            if let Outcome::Predicted { ticks, low, high } = entry.outcome {
-                ensure!((low..=high).contains(&ticks), "{layer} is predicted outside its interval");
+        let layers = || self.layers.iter().map(|entry| (slice::from_ref(&entry.layer), &entry.text, &entry.outcome));
+        let openings = || self.openings.iter().map(|opening| (&opening.layers[..], &opening.text, &opening.outcome));
+        for (layers, text, outcome) in layers().chain(openings()) {
+            layers.iter().try_for_each(Layer::check).with_context(|| format!("no layer: {text}"))?;
+            let own = self::text(layers);
+            ensure!(own == *text, "{text} is {own} to the program");
+            ensure!(outcome.ticks() != Some(0), "{text} takes no ticks");
+            if let Outcome::Predicted { ticks, low, high } = outcome {
+                ensure!((low..=high).contains(&ticks), "{text} is predicted outside its interval");
             }
         }
-        for pair in self.layers.windows(2) {
-            let (before, after) = (&pair[0], &pair[1]);
-            ensure!(before.layer != after.layer, "{} is there twice", after.text);
-            ensure!(before.layer < after.layer, "{} is not in its place", after.text);
+        for Opening { layers, text, outcome } in &self.openings {
+            let [Layer::Conv(stem), Layer::Block(block)] = layers else { bail!("{text} is no stem with a block") };
+            ensure!(block.input == stem.output(), "the block of {text} does not read what the stem writes");
+            ensure!(outcome.ticks().is_some(), "{text} has no ticks");
         }
-        Ok(())
+        in_order(layers())?;
+        in_order(openings())
     }
 
-    /// A layer is a line.
+    /// A layer is a line, and so is an opening.
     fn to_json(&self) -> Result<String> {
         #[derive(Serialize)]
         struct Head<'a> {
@@ -359,13 +422,32 @@ impl LatencyTable {
             firmware: Option<FirmwareCost>,
             sentinel: Option<&'a Sentinel>,
         }
-        let Self { header, provenance, firmware, sentinel, layers } = self;
+        let Self { header, provenance, firmware, sentinel, layers, openings } = self;
         let sentinel = sentinel.as_ref();
         let head = serde_json::to_string_pretty(&Head { header, provenance, firmware: *firmware, sentinel })?;
-        let lines = layers.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-        let head = head.trim_end_matches('}').trim_end();
-        Ok(format!("{head},\n  \"layers\": [\n    {}\n  ]\n}}\n", lines.join(",\n    ")))
+        let mut text = head.trim_end_matches('}').trim_end().to_string() + &lines("layers", layers)?;
+        if !openings.is_empty() {
+            text += &lines("openings", openings)?;
+        }
+        Ok(text + "\n}\n")
     }
+}
+
+/// Each is greater than the one before.
+fn in_order<'t>(entries: impl Iterator<Item = (&'t [Layer], &'t String, &'t Outcome)>) -> Result<()> {
+    let mut before: &[Layer] = &[];
+    for (layers, text, _) in entries {
+        ensure!(before != layers, "{text} is there twice");
+        ensure!(before < layers, "{text} is not in its place");
+        before = layers;
+    }
+    Ok(())
+}
+
+/// A field of JSON behind others, each of its values a line.
+fn lines(name: &str, values: &[impl Serialize]) -> Result<String> {
+    let lines = values.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!(",\n  \"{name}\": [\n    {}\n  ]", lines.join(",\n    ")))
 }
 
 /// The middle one, the lower of two.
@@ -386,6 +468,11 @@ pub(crate) mod tests {
 
     pub(crate) fn space() -> Space {
         Space::load("fashion").unwrap()
+    }
+
+    /// The first three of `mcu`.
+    pub(crate) fn openings() -> [[Layer; 2]; 3] {
+        *Space::load("mcu").unwrap().openings().first_chunk().unwrap()
     }
 
     pub(crate) fn table(layers: Vec<Entry>) -> LatencyTable {
@@ -409,6 +496,7 @@ pub(crate) mod tests {
             firmware: Some(FirmwareCost { code_bytes: 1000, static_bytes: 10 }),
             sentinel: Some(Sentinel { text: linear(9).to_string(), readings: 9, ticks: 50, trend_percent: -0.5 }),
             layers,
+            openings: vec![],
         }
     }
 
@@ -425,8 +513,16 @@ pub(crate) mod tests {
         table(vec![Entry::measured(linear(3), &[9, 7, 8, 100], 0xAB), Entry::refused(linear(4), "no reason")])
     }
 
+    /// Of two layers and of them as one.
+    fn opened() -> LatencyTable {
+        let pair = openings()[0];
+        let layers = vec![Entry::measured(pair[0], &[30], 1), Entry::measured(pair[1], &[50], 2)];
+        LatencyTable { openings: vec![Opening::measured(pair, &[83, 83], 3)], ..table(layers) }
+    }
+
     #[test]
     fn a_table_survives_its_file() {
+        assert_eq!(load(&opened(), |text| text).unwrap(), opened());
         assert_eq!(load(&two(), |text| text).unwrap(), two());
         let without_firmware = LatencyTable { firmware: None, sentinel: None, ..two() };
         assert_eq!(load(&without_firmware, |text| text).unwrap(), without_firmware);
@@ -437,6 +533,10 @@ pub(crate) mod tests {
         let text = two().to_json().unwrap();
         let line = r#"    {"text":"linear 8 -> 3 none","outcome":{"measured":{"ticks":8,"mad":1,"runs":4,"outliers":[100],"checksum":"000000ab"}},"#;
         assert!(text.lines().any(|found| found.starts_with(line)), "{text}");
+        assert!(!text.contains("openings"), "as in tables of before: {text}");
+        let text = opened().to_json().unwrap();
+        let [.., name, line, _, _] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(name == "  \"openings\": [" && line.starts_with("    {\"text\":\"conv "), "{text}");
     }
 
     #[test]
@@ -451,6 +551,18 @@ pub(crate) mod tests {
         assert_eq!(error, "b refuses linear 8 -> 4 none: no reason");
         let pool = Layer::Pool(Pool { input: Shape::new(2, 2, 3) });
         assert_eq!(table.flash_bytes(&[pool]), Some(1000 + model::flash_bytes(&[pool])));
+    }
+
+    #[test]
+    fn an_opening_stands_in_place_of_its_two_layers() {
+        let table = opened();
+        let [stem, block] = openings()[0];
+        assert_eq!(table.latency(&[stem, block]).unwrap(), 83);
+        assert_eq!(table.latency(&[stem, block, stem]).unwrap(), 83 + 30);
+        assert_eq!(table.latency(&[stem, stem, block]).unwrap(), 30 + 30 + 50, "not where it begins a net");
+        assert_eq!(table.latency(&[stem]).unwrap(), 30);
+        let alone = LatencyTable { openings: vec![], ..table };
+        assert_eq!(alone.latency(&[stem, block]).unwrap(), 30 + 50);
     }
 
     #[test]
@@ -471,6 +583,20 @@ pub(crate) mod tests {
         let [first, second] = two().layers.try_into().unwrap();
         check(table(vec![first.clone(), first.clone()]), &|text| text, "is there twice");
         check(table(vec![second, first]), &|text| text, "is not in its place");
+        check(opened(), &replace("\"ticks\":83", "\"ticks\":0"), " takes no ticks");
+        check(opened(), &replace(" + ", " and "), " to the program");
+        let with = |openings| LatencyTable { openings, ..opened() };
+        let [first, second, _] = openings();
+        let measured = |pair| Opening::measured(pair, &[7], 1);
+        check(with(vec![measured(first), measured(first)]), &|text| text, "is there twice");
+        check(with(vec![measured(second), measured(first)]), &|text| text, "is not in its place");
+        check(with(vec![measured([first[1], first[0]])]), &|text| text, "is no stem with a block");
+        check(with(vec![measured([first[0], second[1]])]), &|text| text, "does not read what the stem writes");
+        let refused = Opening { outcome: Outcome::Refused("no".into()), ..measured(first) };
+        check(with(vec![refused]), &|text| text, "has no ticks");
+        let Layer::Block(block) = first[1] else { unreachable!() };
+        let block = Layer::Block(runtime::Block { kernel: 2, ..block });
+        check(with(vec![measured([first[0], block])]), &|text| text, "no layer: conv ");
         let mut other = two();
         other.provenance.runtime = "0.0.1".into();
         check(other, &|text| text, "was measured with version 0.0.1 of the runtime, this is 0.");

@@ -15,7 +15,7 @@ use trainer::predictor::{self, Dense, features, write_mlp};
 use trainer::search::{Choice, Front};
 use trainer::space::Space;
 use trainer::subnet::Subnet;
-use trainer::table::{self, Entry, FirmwareCost, LatencyTable, Provenance};
+use trainer::table::{self, Entry, FirmwareCost, LatencyTable, Opening, Provenance};
 
 use schema::valid;
 
@@ -74,6 +74,7 @@ impl Lab {
                 .filter(has)
                 .map(|layer| Entry::measured(layer, &[100 + layer.macs() as u32], 0))
                 .collect(),
+            openings: vec![],
         }
     }
 
@@ -274,7 +275,13 @@ fn a_space_is_suggested_for_a_board() {
 #[test]
 fn a_compilation_is_whole_and_its_files_agree() {
     let lab = Lab::new();
-    let printed = lab.done("compile subnet.onnx --data . --calibration 40 --table table.json --out model");
+    let layers = lab.space.layers(&lab.space.largest());
+    let mut table = lab.table(|_| true, "instructions");
+    let alone = table.latency(&layers).unwrap();
+    let together = table.latency(&layers[..2]).unwrap() as u32 + 37;
+    table.openings = vec![Opening::measured([layers[0], layers[1]], &[together], 0)];
+    table.save(&lab.path("opened.json")).unwrap();
+    let printed = lab.done("compile subnet.onnx --data . --calibration 40 --table opened.json --out model");
     assert!(printed.contains("accuracy on 20 test images") && printed.contains("instructions"), "{printed}");
     let mut names: Vec<_> =
         std::fs::read_dir(lab.path("model")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -289,7 +296,6 @@ fn a_compilation_is_whole_and_its_files_agree() {
         assert_eq!(model.scores(images.image(i)).unwrap(), image.scores);
     }
     let report = valid("compile", &std::fs::read_to_string(lab.path("model/report.json")).unwrap());
-    let layers = lab.space.layers(&lab.space.largest());
     let sum = |field: &str| {
         report["layers"].as_array().unwrap().iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>()
     };
@@ -298,7 +304,8 @@ fn a_compilation_is_whole_and_its_files_agree() {
         (sum("macs"), sum("flash_bytes")),
         (report["macs"].as_u64().unwrap(), report["flash_bytes"].as_u64().unwrap())
     );
-    assert_eq!(report["latency"]["predicted"].as_u64(), Some(sum("ticks")));
+    assert_eq!(report["latency"]["predicted"].as_u64(), Some(alone + 37));
+    assert_eq!(sum("ticks"), alone + 37, "the block's hold what the two take beyond the stem");
     assert_eq!((report["accuracy"]["images"].as_u64(), report["calibration_images"].as_u64()), (Some(20), Some(40)));
     assert_eq!(report["header"]["space"], lab.space.hash());
     for layer in report["layers"].as_array().unwrap() {

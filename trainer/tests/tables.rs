@@ -11,7 +11,7 @@ use runtime::Layer;
 use trainer::estimate::Estimate;
 use trainer::files::Header;
 use trainer::space::Space;
-use trainer::table::{Entry, FORMAT, LatencyTable, Outcome, Provenance};
+use trainer::table::{Entry, FORMAT, LatencyTable, Opening, Outcome, Provenance};
 
 /// All layers of a space, whose ticks are thirty and two for each multiplication.
 fn table() -> LatencyTable {
@@ -38,6 +38,7 @@ fn table() -> LatencyTable {
         firmware: None,
         sentinel: None,
         layers: layers.iter().enumerate().map(entry).collect(),
+        openings: vec![],
     }
 }
 
@@ -98,6 +99,22 @@ fn milliseconds_stand_where_the_unit_is_one_of_time() {
     let ticks = first("a.json")["outcome"]["measured"]["ticks"].as_f64().unwrap();
     assert_eq!(first("a.json")["milliseconds"], ticks / 64_000.0);
     assert!(first("b.json")["milliseconds"].is_null());
+}
+
+#[test]
+fn openings_are_shown_behind_the_layers() {
+    let lab = Lab::new();
+    let space = Space::load("mcu").unwrap();
+    lab.save("a.json", |table| {
+        table.header.space = space.hash();
+        table.openings = space.openings().into_iter().map(|pair| Opening::measured(pair, &[64_000], 5)).collect();
+    });
+    let text = lab.prints(&["table", "show", "a.json", "--limit", "1"]);
+    let [.., head, first] = &text.lines().collect::<Vec<_>>()[..text.lines().count() - 5] else { panic!("{text}") };
+    assert_eq!(*head, "stems and first blocks, which run as one:", "{text}");
+    assert!(first.contains("64000") && first.contains(" 1.000 ") && first.contains(" + block "), "{text}");
+    let shown = lab.prints_json("table-show", &["table", "show", "a.json"]);
+    assert_eq!((shown["openings"].as_array().unwrap().len(), &shown["openings"][0]["kind"]), (6, &"opening".into()));
 }
 
 #[test]

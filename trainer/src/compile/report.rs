@@ -61,7 +61,7 @@ pub struct Accuracy {
 pub struct Latency {
     /// What a tick is.
     pub unit: String,
-    /// The sum of all layers.
+    /// The sum of all layers, the first two as they run.
     pub predicted: u64,
 }
 
@@ -78,7 +78,8 @@ pub struct LayerReport {
     pub flash_bytes: usize,
     /// Input, scratch and output of the layer alone.
     pub arena_bytes: usize,
-    /// On the board of the latency table.
+    /// On the board of the latency table. Where stem and first block run as one, the block's are what both take beyond the
+    /// stem alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticks: Option<u32>,
     /// Power of the float output over that of the integer output's difference from it, which all layers before add to.
@@ -105,6 +106,10 @@ impl Report {
             ticks: table.and_then(|table| table.ticks(layer)),
             snr_db,
         };
+        let mut reports: Vec<_> = layers.iter().zip(errors).map(layer).collect();
+        if let Some(together) = table.and_then(|table| table.opening_ticks(&layers)) {
+            reports[1].ticks = Some(together.saturating_sub(reports[0].ticks.unwrap_or(0)));
+        }
         Ok(Self {
             header: Header { format: REPORT_FORMAT.into(), ..subnet.header.clone() },
             arch: model.arch.clone(),
@@ -115,7 +120,7 @@ impl Report {
             sram_bytes: runtime::arena_bytes(&model.steps),
             flash_bytes: model.flash_bytes(),
             latency: table.map(|table| latency(&layers, table)).transpose()?,
-            layers: layers.iter().zip(errors).map(layer).collect(),
+            layers: reports,
         })
     }
 }

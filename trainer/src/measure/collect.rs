@@ -2,6 +2,7 @@
 //! and in random order, and what they bring is in the journal before the next one is taken.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -69,7 +70,7 @@ enum Line {
 
 /// What is known of a layer.
 #[derive(Clone, Debug)]
-enum Known {
+pub(super) enum Known {
     Runs {
         ticks: Vec<u32>,
         checksum: u32,
@@ -422,7 +423,12 @@ fn is_narrow(ticks: &[u32]) -> bool {
 }
 
 /// What the board's answer is worth.
-fn compare(layer: Layer, device: Result<Measured, Refusal>, host: Result<u32, Refusal>, warm_up: usize) -> Known {
+pub(super) fn compare(
+    layer: impl Display,
+    device: Result<Measured, Refusal>,
+    host: Result<u32, Refusal>,
+    warm_up: usize,
+) -> Known {
     match (device, host) {
         (Ok(Measured { ticks, checksum }), Ok(expected)) if checksum == expected => {
             Known::Runs { ticks: ticks[warm_up.min(ticks.len())..].to_vec(), checksum }

@@ -101,6 +101,7 @@ pub fn read_table(texts: &[(String, String)], space: &Space, board: &str, comman
         sentinel: None,
         firmware: None,
         layers: layers.into_iter().map(|(layer, figure)| entry(layer, figure)).collect::<Result<_>>()?,
+        openings: vec![],
     };
     Ok(Imported { table, resolutions, unused: figures.len() - used.len() })
 }

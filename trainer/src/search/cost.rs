@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::Quantity;
 use crate::model::{arena_bytes, flash_bytes};
 use crate::space::{Resolutions, Space};
-use crate::table::{Entry, LatencyTable, Provenance};
+use crate::table::{Entry, LatencyTable, Opening, Provenance};
 
 /// What a net costs; the order is that of the fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ struct Ticks {
     unit: String,
     /// `None`: the board refuses the layer.
     layers: HashMap<Layer, Option<u32>>,
+    /// Of stems and first blocks that run as one.
+    openings: HashMap<[Layer; 2], u32>,
     /// Sides of the images that the table is for, ascending.
     resolutions: Vec<u16>,
 }
@@ -101,7 +103,17 @@ impl Costs {
         if let (true, Some(stem)) = (resolutions.is_empty(), lacking) {
             bail!("the latency table lacks {stem}");
         }
-        Ok(Self { ticks: Some(Ticks { board: board.into(), unit: unit.into(), layers, resolutions }), code_bytes })
+        let openings = HashMap::new();
+        let ticks = Ticks { board: board.into(), unit: unit.into(), layers, openings, resolutions };
+        Ok(Self { ticks: Some(ticks), code_bytes })
+    }
+
+    /// The same, with what stems and first blocks take that run as one.
+    pub(super) fn with_openings(mut self, openings: impl IntoIterator<Item = ([Layer; 2], u32)>) -> Self {
+        if let Some(ticks) = &mut self.ticks {
+            ticks.openings.extend(openings);
+        }
+        self
     }
 
     /// With a board's latency table.
@@ -111,8 +123,10 @@ impl Costs {
     pub fn from_table(space: &Space, table: &LatencyTable) -> Result<Self> {
         let code_bytes = table.firmware.map_or(0, |cost| cost.code_bytes) as u64;
         let Provenance { board, unit, command, .. } = &table.provenance;
-        Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
-            .with_context(|| format!("the table of {} is not whole; run: {command}", table.provenance.board))
+        let costs = Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
+            .with_context(|| format!("the table of {} is not whole; run: {command}", table.provenance.board))?;
+        let ticks = |opening: &Opening| Some((opening.layers, opening.outcome.ticks()?));
+        Ok(costs.with_openings(table.openings.iter().filter_map(ticks)))
     }
 
     /// What a tick is, where there is a board.
@@ -135,6 +149,18 @@ impl Costs {
         self.ticks.as_ref()?.layers.get(layer).copied().flatten().map(u64::from)
     }
 
+    /// Ticks that the first two of these layers take beyond those of each alone: none where they run one after the other,
+    /// or the board refuses one of them.
+    pub(super) fn beyond(&self, layers: &[Layer]) -> i64 {
+        let beyond = || {
+            let pair: &[Layer; 2] = layers.first_chunk()?;
+            let together = *self.ticks.as_ref()?.openings.get(pair)?;
+            let alone = self.ticks(&pair[0])? + self.ticks(&pair[1])?;
+            Some(i64::from(together) - alone as i64)
+        };
+        beyond().unwrap_or(0)
+    }
+
     /// Bytes of the code that runs a net, where there is a board.
     pub(super) fn code_bytes(&self) -> u64 {
         self.code_bytes
@@ -144,7 +170,10 @@ impl Costs {
     pub fn of(&self, layers: &[Layer]) -> Option<Cost> {
         let latency = match &self.ticks {
             None => None,
-            Some(_) => Some(layers.iter().map(|layer| self.ticks(layer)).sum::<Option<u64>>()?),
+            Some(_) => {
+                let alone = layers.iter().map(|layer| self.ticks(layer)).sum::<Option<u64>>()?;
+                Some(alone.saturating_add_signed(self.beyond(layers)))
+            }
         };
         Some(Cost {
             latency,

@@ -31,7 +31,8 @@ pub struct Part {
     pub name: String,
     /// Its blocks, or layers.
     pub layers: usize,
-    /// Ticks, where there is a table.
+    /// Ticks, where there is a table. Those of `stage 0` hold what its first block takes beyond the stem, where the two run
+    /// as one.
     pub latency: Option<u64>,
     /// Bytes of an arena that runs it alone.
     pub sram_bytes: u64,
@@ -111,6 +112,7 @@ pub fn explain(problem: &Problem, best: &Net, seed: u64) -> Result<Explanation> 
         blocks += stage.len();
     }
     take("head".into(), layers.len() - blocks);
+    parts[1].latency = parts[1].latency.map(|ticks: u64| ticks.saturating_add_signed(costs.beyond(&layers)));
     let figure = |net: &Net| problem.goal.figure.of(&net.prediction());
     let bound = |(limit, allowed): (Quantity, u64)| {
         let more = match (limit, costs.unit()) {

@@ -1,6 +1,7 @@
 //! What nets cost, by looking it up: no net is walked layer by layer.
 //!
-//! Ticks, flash and MACs are sums over the layers. The arena is what the runtime's planner makes of what each layer
+//! Ticks, flash and MACs are sums over the layers, but that a stem and a first block that run as one have ticks of their
+//! own. The arena is what the runtime's planner makes of what each layer
 //! [needs](runtime::Needs), which is computed once for each layer of the space.
 //!
 //! Each net is looked up whole. To keep its stages' sums, for nets that differ from it in one choice, takes as many
@@ -67,6 +68,8 @@ struct Part {
     needs: Needs,
     /// Bytes that the stem and it need as one, if it comes first and they can run so.
     joined: Option<usize>,
+    /// Ticks that the two take beyond those of each alone, if it comes first.
+    beyond: i64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -105,6 +108,7 @@ impl Lookup {
                 sums.add(part.sums);
                 if needs.len() == 1 {
                     joined = part.joined;
+                    sums.ticks = sums.ticks.saturating_add_signed(part.beyond);
                 }
                 needs.push(part.needs);
             }
@@ -177,6 +181,7 @@ impl Size {
             sums: Sums::of(&layer, costs),
             needs: layer.needs(),
             joined: joined_bytes(&[stem, layer]),
+            beyond: costs.beyond(&[stem, layer]),
         };
         Self {
             fixed: sums,
@@ -195,7 +200,7 @@ mod tests {
     use super::*;
 
     /// What is looked up is what a walk of the net comes to: stages that begin in place and others, an odd number of
-    /// layers that move the map, a board that refuses layers.
+    /// layers that move the map, a board that refuses layers, openings that take more or less than their layers alone.
     #[test]
     fn what_is_looked_up_is_what_the_net_costs() {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
@@ -205,7 +210,12 @@ mod tests {
             let resolutions = &space.input.resolutions.0;
             let open: Vec<u16> = resolutions.iter().copied().step_by(2).collect();
             let ticks = |layer: &Layer| (!layer.parameters().is_multiple_of(13)).then(|| layer.macs() as u32 / 7 + 1);
-            let board = Costs::of_board(&space, ["b", "ticks"], 777, |layer| Some(ticks(layer))).unwrap();
+            let alone = Costs::of_board(&space, ["b", "ticks"], 777, |layer| Some(ticks(layer))).unwrap();
+            let together = |(i, pair): (usize, [Layer; 2])| {
+                let [stem, block] = pair.map(|layer| ticks(&layer).unwrap_or(0));
+                (pair, if i % 2 == 0 { stem + block + 999 } else { block / 2 })
+            };
+            let board = alone.with_openings(space.openings().into_iter().enumerate().map(together));
             for costs in [Costs::without_board(), board] {
                 let coding = Coding::new(&space, &open);
                 let lookup = Lookup::new(&space, &coding, &costs, &open);

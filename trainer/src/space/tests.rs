@@ -177,6 +177,23 @@ fn mcus_nets_suit_microcontrollers() {
     assert!(space.distinct_layers().iter().all(plain), "nothing but ReLU6, no squeeze-and-excite");
 }
 
+/// Whatever the rest of a net is.
+#[test]
+fn openings_are_what_nets_begin_with_that_run_as_one() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for (name, _) in BUILT_IN {
+        let space = Space::load(name).unwrap();
+        let openings = space.openings();
+        assert!(openings.is_sorted() && openings.iter().all(|pair| joined_bytes(pair).is_some()), "{name}");
+        for _ in 0..300 {
+            let layers = space.layers(&space.sample(&mut rng));
+            let is_opening = openings.contains(layers.first_chunk().unwrap());
+            assert_eq!(is_opening, joined_bytes(&layers).is_some(), "{name}: {} + {}", layers[0], layers[1]);
+        }
+    }
+    assert_eq!(Space::load("mcu").unwrap().openings().len(), 6, "one for each resolution");
+}
+
 #[test]
 fn a_space_written_as_toml_comes_back() {
     for (name, _) in BUILT_IN {

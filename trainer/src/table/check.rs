@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use runtime::Layer;
 use serde::Serialize;
 
-use super::{LatencyTable, Outcome};
+use super::{LatencyTable, Opening, Outcome};
 use crate::estimate::{Estimator, FEWEST, Prior};
 
 /// Spread above which a median says little, as a share of it.
@@ -14,13 +14,13 @@ const NOISY: f64 = 0.05;
 /// Something that a lab should look at.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// The layer for people.
+    /// The layer, or the two that run as one, for people.
     pub layer: String,
     /// What is wrong with it.
     pub what: String,
 }
 
-/// What is suspicious, in the order of the layers. `wanted` are the layers that the table should have.
+/// What is suspicious, in the order of the layers, openings last. `wanted` are the layers that the table should have.
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
@@ -43,15 +43,12 @@ pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
     }
     let mut seen: HashMap<(&str, usize), &str> = HashMap::new();
     for entry in &table.layers {
-        let Outcome::Measured { ticks, mad, checksum, .. } = &entry.outcome else { continue };
-        if checksum.len() != 8 || u32::from_str_radix(checksum, 16).is_err() {
-            findings.push((entry.layer, format!("its checksum is no eight hexadecimal digits: {checksum}")));
-        } else if let Some(other) = seen.insert((checksum, entry.layer.output().len()), &entry.text) {
+        findings.extend(strange(&entry.outcome).map(|what| (entry.layer, what)));
+        let Outcome::Measured { checksum, .. } = &entry.outcome else { continue };
+        if is_checksum(checksum)
+            && let Some(other) = seen.insert((checksum, entry.layer.output().len()), &entry.text)
+        {
             findings.push((entry.layer, format!("its output is that of {other}")));
-        }
-        let spread = f64::from(*mad) / f64::from(*ticks);
-        if spread > NOISY {
-            findings.push((entry.layer, format!("its runs spread by {:.1} %", 100.0 * spread)));
         }
     }
     let measured = table.measured();
@@ -63,7 +60,31 @@ pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
         }
     }
     findings.sort_by_key(|(layer, _)| *layer);
-    findings.into_iter().map(|(layer, what)| Finding { layer: layer.to_string(), what }).collect()
+    let layers = findings.into_iter().map(|(layer, what)| Finding { layer: layer.to_string(), what });
+    let finding = |opening: &Opening| {
+        let layer = opening.text.clone();
+        strange(&opening.outcome).map(move |what| Finding { layer: layer.clone(), what })
+    };
+    layers.chain(table.openings.iter().flat_map(finding)).collect()
+}
+
+/// What is suspicious about a measurement, whatever the others are.
+fn strange(outcome: &Outcome) -> impl Iterator<Item = String> + use<> {
+    let mut found = vec![];
+    if let Outcome::Measured { ticks, mad, checksum, .. } = outcome {
+        if !is_checksum(checksum) {
+            found.push(format!("its checksum is no eight hexadecimal digits: {checksum}"));
+        }
+        let spread = f64::from(*mad) / f64::from(*ticks);
+        if spread > NOISY {
+            found.push(format!("its runs spread by {:.1} %", 100.0 * spread));
+        }
+    }
+    found.into_iter()
+}
+
+fn is_checksum(text: &str) -> bool {
+    text.len() == 8 && u32::from_str_radix(text, 16).is_ok()
 }
 
 /// Whether the table has layers enough for [`check()`] to tell which of them are implausible.
@@ -74,7 +95,7 @@ pub fn can_tell(table: &LatencyTable) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Entry;
-    use super::super::tests::{linear, table};
+    use super::super::tests::{linear, openings, table};
     use super::*;
 
     fn found(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<(String, String)> {
@@ -100,6 +121,9 @@ mod tests {
             ]
         );
         assert!(!can_tell(&table));
+        table.openings.push(Opening::measured(openings()[0], &[100, 110, 120], 1));
+        let last = found(&table, None).pop().unwrap();
+        assert_eq!(last, (table.openings[0].text.clone(), "its runs spread by 9.1 %".into()));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Entry, LatencyTable, Outcome};
+use super::{LatencyTable, Outcome};
 
-/// All layers of the tables. Of a layer that several have, a measurement is taken before a prediction, and of two
+/// All layers and openings of the tables. Of what several have, a measurement is taken before a prediction, and of two
 /// measurements that of more runs.
 ///
 /// ```
@@ -30,8 +30,20 @@ pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
         check(first, other)?;
         for entry in &other.layers {
             match merged.layers.binary_search_by_key(&entry.layer, |entry| entry.layer) {
-                Ok(i) => merged.layers[i] = better(&merged.layers[i], entry)?.clone(),
+                Ok(i) if is_better(&entry.text, &merged.layers[i].outcome, &entry.outcome)? => {
+                    merged.layers[i] = entry.clone();
+                }
+                Ok(_) => {}
                 Err(i) => merged.layers.insert(i, entry.clone()),
+            }
+        }
+        for opening in &other.openings {
+            match merged.openings.binary_search_by_key(&opening.layers, |opening| opening.layers) {
+                Ok(i) if is_better(&opening.text, &merged.openings[i].outcome, &opening.outcome)? => {
+                    merged.openings[i] = opening.clone();
+                }
+                Ok(_) => {}
+                Err(i) => merged.openings.insert(i, opening.clone()),
             }
         }
         let (own, new) = (&mut merged.provenance, &other.provenance);
@@ -62,30 +74,31 @@ fn check(first: &LatencyTable, other: &LatencyTable) -> Result<()> {
     Ok(())
 }
 
-fn better<'e>(own: &'e Entry, new: &'e Entry) -> Result<&'e Entry> {
-    Ok(match (&own.outcome, &new.outcome) {
+/// Whether the new outcome of what the text names takes the own one's place.
+fn is_better(text: &str, own: &Outcome, new: &Outcome) -> Result<bool> {
+    Ok(match (own, new) {
         (
             Outcome::Measured { runs, checksum, .. },
             Outcome::Measured { runs: new_runs, checksum: new_checksum, .. },
         ) => {
             ensure!(
                 checksum == new_checksum,
-                "the tables do not agree on what {} computes: {checksum} and {new_checksum}; measure it again",
-                own.text
+                "the tables do not agree on what {text} computes: {checksum} and {new_checksum}; measure it again"
             );
-            if new_runs > runs { new } else { own }
+            new_runs > runs
         }
         (Outcome::Refused(cause), Outcome::Measured { .. }) | (Outcome::Measured { .. }, Outcome::Refused(cause)) => {
-            bail!("one table has ticks of {}, another says: {cause}; measure it again", own.text)
+            bail!("one table has ticks of {text}, another says: {cause}; measure it again")
         }
-        (Outcome::Predicted { .. }, Outcome::Measured { .. } | Outcome::Refused(_)) => new,
-        _ => own,
+        (Outcome::Predicted { .. }, Outcome::Measured { .. } | Outcome::Refused(_)) => true,
+        _ => false,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{linear, table};
+    use super::super::tests::{linear, openings, table};
+    use super::super::{Entry, Opening};
     use super::*;
     use crate::estimate::Estimate;
 
@@ -105,6 +118,20 @@ mod tests {
         assert_eq!(merged.layers, expected);
         assert_eq!(merged.provenance.command, format!("{} && ofa again", a.provenance.command));
         assert_eq!(merged.provenance.date, "2001-01-01");
+    }
+
+    #[test]
+    fn openings_are_merged_as_layers_are() {
+        let [first, second, third] = openings();
+        let with = |openings| LatencyTable { openings, ..table(vec![Entry::measured(linear(1), &[3], 1)]) };
+        let (few, many) = (Opening::measured(second, &[7], 2), Opening::measured(second, &[8, 8], 2));
+        let [low, high] = [first, third].map(|pair| Opening::measured(pair, &[9], 1));
+        let (a, b) = (with(vec![low.clone(), few]), with(vec![many.clone(), high.clone()]));
+        for tables in [[a.clone(), b.clone()], [b.clone(), a]] {
+            assert_eq!(merge(&tables).unwrap().openings, [low.clone(), many.clone(), high.clone()]);
+        }
+        let error = merge(&[b, with(vec![Opening::measured(second, &[7], 3)])]).unwrap_err().to_string();
+        assert!(error.contains("do not agree on what conv ") && error.contains(" + block "), "{error}");
     }
 
     #[test]

@@ -255,6 +255,31 @@ fn try_board(name: String) {
     assert!((200..4096).contains(&report.stack_bytes), "{name}: {}", report.stack_bytes);
 }
 
+/// What two layers take as one is what they take in a net; `ofa bench net` says so beside the two alone.
+#[test]
+fn an_opening_takes_what_it_takes_in_a_net() {
+    need_qemu!();
+    let (board, space) = (board(), Space::load("mcu").unwrap());
+    let arch = space.smallest();
+    let layers = space.layers(&arch);
+    let table = measure(&board, &space, &layers, settings(3, 0), &|| ()).unwrap();
+    let [opening] = &table.openings[..] else { panic!("{:?}", table.openings) };
+    assert_eq!(opening.layers, layers[..2]);
+    let Outcome::Measured { ticks: together, mad: 0, runs: 2, .. } = opening.outcome else { panic!("{opening:?}") };
+    let probe = firmware::build(&board, Binary::Probe).unwrap();
+    let chain = with_board(&board, &probe, |link| Ok(link.measure_chain(&layers, 3, 1)?)).unwrap().ticks[0];
+    let sum = table.latency(&layers).unwrap();
+    assert!((f64::from(chain) / sum as f64 - 1.0).abs() < 0.01, "{chain}, {sum}");
+
+    let folder = tempfile::tempdir().unwrap();
+    any_net(&space, &arch, &layers).save(folder.path()).unwrap();
+    let output = ofa(&["bench", "net", folder.path().to_str().unwrap(), "--board", BOARD, "--json"]);
+    let bench = schema::valid("bench-net", &String::from_utf8(output.stdout).unwrap());
+    assert_eq!(bench["opening"]["ticks"], together);
+    assert_eq!(bench["opening"]["arena_bytes"], model::arena_bytes(&layers[..2]));
+    assert_eq!((&bench["layers"].as_array().unwrap().len(), &bench["sum_of_layers"]), (&layers.len(), &sum.into()));
+}
+
 #[test]
 fn ticks_depend_neither_on_the_data_nor_on_how_many_boards_measure() {
     need_qemu!();

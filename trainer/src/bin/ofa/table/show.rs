@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::slice;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use runtime::Layer;
 use serde_json::{Value, json};
-use trainer::table::{Entry, LatencyTable, Outcome, kind};
+use trainer::table::{Entry, LatencyTable, Opening, Outcome, kind};
 
 /// Print a table: each kind of layer, then each layer.
 #[derive(Args)]
@@ -42,7 +44,10 @@ impl Cmd {
         match self.sort {
             Sort::Layer => {}
             Sort::Ticks => layers.sort_by_key(|entry| std::cmp::Reverse(entry.ticks())),
-            Sort::PerMac => layers.sort_by(|a, b| per_mac(b).total_cmp(&per_mac(a))),
+            Sort::PerMac => {
+                let rate = |entry: &Entry| per_mac(&entry.outcome, slice::from_ref(&entry.layer));
+                layers.sort_by(|a, b| rate(b).total_cmp(&rate(a)));
+            }
         }
         layers.truncate(self.limit.unwrap_or(usize::MAX));
         let text = if self.json { format!("{:#}", as_json(&table, &layers)) } else { as_text(&table, &layers) };
@@ -51,11 +56,15 @@ impl Cmd {
 }
 
 /// 0 where there are no ticks, or nothing is multiplied.
-fn per_mac(entry: &Entry) -> f64 {
-    match (entry.ticks(), entry.layer.macs()) {
+fn per_mac(outcome: &Outcome, layers: &[Layer]) -> f64 {
+    match (outcome.ticks(), macs(layers)) {
         (Some(ticks), macs @ 1..) => f64::from(ticks) / macs as f64,
         _ => 0.0,
     }
+}
+
+fn macs(layers: &[Layer]) -> u64 {
+    layers.iter().map(Layer::macs).sum()
 }
 
 /// The layers of one kind together.
@@ -99,23 +108,28 @@ fn as_json(table: &LatencyTable, layers: &[&Entry]) -> Value {
         });
         (name.to_string(), fields)
     });
-    let layer = |entry: &&Entry| {
-        let ticks = entry.ticks();
+    let row = |text: &str, kind: &str, outcome: &Outcome, layers: &[Layer]| {
         json!({
-            "layer": entry.text,
-            "kind": kind(&entry.layer),
-            "macs": entry.layer.macs(),
-            "outcome": entry.outcome,
-            "ticks_per_mac": Some(per_mac(entry)).filter(|rate| *rate > 0.0),
-            "milliseconds": ticks.and_then(|ticks| table.provenance.milliseconds(ticks.into())),
+            "layer": text,
+            "kind": kind,
+            "macs": macs(layers),
+            "outcome": outcome,
+            "ticks_per_mac": Some(per_mac(outcome, layers)).filter(|rate| *rate > 0.0),
+            "milliseconds": outcome.ticks().and_then(|ticks| table.provenance.milliseconds(ticks.into())),
         })
     };
+    let layer = |entry: &&Entry| {
+        let Entry { text, outcome, layer } = entry;
+        row(text, kind(layer), outcome, slice::from_ref(layer))
+    };
+    let opening = |Opening { text, outcome, layers }: &Opening| row(text, "opening", outcome, layers);
     json!({
         "header": table.header,
         "provenance": table.provenance,
         "firmware": table.firmware,
         "kinds": kinds.collect::<serde_json::Map<_, _>>(),
         "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        "openings": table.openings.iter().map(opening).collect::<Vec<_>>(),
     })
 }
 
@@ -138,24 +152,29 @@ fn as_text(table: &LatencyTable, layers: &[&Entry]) -> String {
     let in_time = from.milliseconds(1).is_some();
     let time = |text: String| if in_time { format!(" {text:>10}") } else { String::new() };
     lines.push(format!("{:>13} {:>9}{} {:>8}  layer", from.unit, "+-", time("ms".into()), "per MAC"));
-    for entry in layers {
-        let rate = match per_mac(entry) {
+    let line = |text: &str, outcome: &Outcome, layers: &[Layer]| {
+        let rate = match per_mac(outcome, layers) {
             0.0 => "-".into(),
             rate => format!("{rate:.3}"),
         };
         let milliseconds = |ticks: u32| time(format!("{:.3}", from.milliseconds(ticks.into()).unwrap_or_default()));
-        lines.push(match &entry.outcome {
+        match outcome {
             Outcome::Measured { ticks, mad, .. } => {
-                format!("{ticks:13} {mad:>9}{} {rate:>8}  {}", milliseconds(*ticks), entry.text)
+                format!("{ticks:13} {mad:>9}{} {rate:>8}  {text}", milliseconds(*ticks))
             }
             Outcome::Predicted { ticks, low, high } => {
                 let half = (high - low) / 2;
-                format!("{ticks:13} {half:>9}{} {rate:>8}  {} (predicted)", milliseconds(*ticks), entry.text)
+                format!("{ticks:13} {half:>9}{} {rate:>8}  {text} (predicted)", milliseconds(*ticks))
             }
             Outcome::Refused(cause) => {
-                format!("{:>13} {:>9}{} {:>8}  {}: {cause}", "-", "-", time("-".into()), "-", entry.text)
+                format!("{:>13} {:>9}{} {:>8}  {text}: {cause}", "-", "-", time("-".into()), "-")
             }
-        });
+        }
+    };
+    lines.extend(layers.iter().map(|entry| line(&entry.text, &entry.outcome, slice::from_ref(&entry.layer))));
+    if !table.openings.is_empty() {
+        lines.push("stems and first blocks, which run as one:".into());
+        lines.extend(table.openings.iter().map(|Opening { text, outcome, layers }| line(text, outcome, layers)));
     }
     lines.join("\n")
 }
