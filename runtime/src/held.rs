@@ -26,32 +26,29 @@ pub(crate) enum Held {
 pub(crate) const TOGETHER: usize = 8;
 
 impl Block {
-    /// The one of the two fast ways that needs less memory, and the bytes of its scratch memory; or a narrow ring where
-    /// that saves enough: a third of input and scratch memory together, or a sixth where a ring would take more than half of
-    /// what the block takes layer by layer, or the whole map all of it; or where it, and only it, takes no more than that half.
-    /// Of blocks without tables and squeeze-and-excite.
+    /// How a block without tables and squeeze-and-excite is held, and the bytes of its scratch memory: in the one of the two
+    /// fast ways that needs less, or a narrow ring where that saves enough of input and scratch memory together. That is a
+    /// third; or a sixth, where a ring would take more than half of what the block takes layer by layer, or a whole map all
+    /// of it, or more than the half that the narrow ring keeps to. A tight one takes the place of a narrow one that does not,
+    /// if it does.
     pub(crate) const fn held(&self) -> (Held, usize) {
         let (input, layer_by_layer) = (self.input.len(), self.unfused_bytes());
         let (wide, narrow, tight) = (self.wide_bytes(), self.narrow_bytes(), self.tight_bytes());
+        let (half, narrow_needs) = (layer_by_layer / 2, input + narrow);
         let (fast, bytes, at_most) = match self.whole_bytes() {
-            Some(whole) if whole < wide => (Held::Whole, whole, layer_by_layer),
-            _ => (Held::Wide, wide, layer_by_layer / 2),
+            Some(whole) if whole < wide => {
+                (Held::Whole, whole, if narrow_needs > half { layer_by_layer } else { half })
+            }
+            _ => (Held::Wide, wide, half),
         };
-        let (fast_needs, narrow_needs) = (input + bytes, input + narrow);
+        let fast_needs = input + bytes;
         let saves_third = 3 * narrow_needs <= 2 * fast_needs;
-        let saves_sixth = 6 * narrow_needs <= 5 * fast_needs && fast_needs > at_most;
-        let (chosen, needs) = if saves_third || saves_sixth {
-            ((Held::Narrow, narrow), narrow_needs)
+        let saves_sixth = 6 * narrow_needs <= 5 * fast_needs;
+        if saves_third || saves_sixth && fast_needs > at_most {
+            let only_tight = narrow_needs > half && input + tight <= half;
+            if only_tight { (Held::Tight, tight) } else { (Held::Narrow, narrow) }
         } else {
-            ((fast, bytes), fast_needs)
-        };
-        let half = layer_by_layer / 2;
-        if needs > half && narrow_needs <= half {
-            (Held::Narrow, narrow)
-        } else if needs > half && input + tight <= half {
-            (Held::Tight, tight)
-        } else {
-            chosen
+            (fast, bytes)
         }
     }
 

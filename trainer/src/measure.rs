@@ -264,7 +264,10 @@ pub fn measure_missing(
 }
 
 /// Measures the openings that the table lacks of those that have one of these layers.
-fn add_openings(
+///
+/// # Errors
+/// If the board breaks down, or computes something else than this host.
+pub fn add_openings(
     table: &mut LatencyTable,
     bench: &Bench<'_>,
     space: &Space,

@@ -14,7 +14,7 @@ use trainer::estimate::{self, HeldOut, Prior};
 use trainer::files;
 use trainer::measure::selftest::selftest;
 use trainer::measure::validate::{Validation, draw, validate};
-use trainer::measure::{Bench, Settings, change_of_condition, measure_into, measure_missing};
+use trainer::measure::{Bench, Settings, add_openings, change_of_condition, measure_into, measure_missing};
 use trainer::space::Space;
 use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome, Provenance};
 
@@ -125,6 +125,7 @@ impl Cmd {
         let mut held_out = None;
         if let Some(budget) = self.budget {
             held_out = Some(estimate::complete(&mut table, &layers, prior)?);
+            add_openings(&mut table, &bench, &space, &layers, settings)?;
             table.provenance.command += &format!(" --budget {budget}");
             if let Some(path) = &self.transfer_from {
                 table.provenance.command += &format!(" --transfer-from {}", path.display());
