@@ -15,6 +15,12 @@ use protobuf::CodedOutputStream;
 
 const CASTAGNOLI: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
+/// How the names of files begin that TensorBoard reads.
+const PREFIX: &str = "events.out.tfevents.";
+
+/// How those from here end.
+const SUFFIX: &str = ".ofa";
+
 /// The first event of every file.
 const VERSION: &str = "brain.Event:2";
 
@@ -27,16 +33,20 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Begins a file in `folder`, beside those that are there. What they say of steps from `first_step` on is void.
+    /// Begins a file in `folder`, beside those that are there. What they say of steps from `first_step` on is void; if that
+    /// is all, they are removed.
     ///
     /// # Errors
     /// If the folder cannot be written.
     pub fn create(folder: &Path, first_step: u64) -> Result<Self> {
         let begin = || -> Result<Self> {
             std::fs::create_dir_all(folder)?;
+            if first_step == 0 {
+                remove_earlier(folder)?;
+            }
             // TensorBoard reads the files of a folder in the order of their names: each must come after those before.
             let seconds = since_1970() as u64;
-            let name = |i: u32| folder.join(format!("events.out.tfevents.{seconds:010}.{i:03}.ofa"));
+            let name = |i: u32| folder.join(format!("{PREFIX}{seconds:010}.{i:03}{SUFFIX}"));
             let path = (0..).map(name).find(|path| !path.exists()).expect("one of them is free");
             let mut events = Self { file: File::create_new(path)? };
             events.write(&event(0, |event| event.write_string(3, VERSION))?)?;
@@ -68,6 +78,17 @@ impl EventFile {
     fn write(&mut self, data: &[u8]) -> Result<()> {
         Ok(self.file.write_all(&record(data))?)
     }
+}
+
+fn remove_earlier(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn since_1970() -> f64 {
@@ -119,6 +140,17 @@ mod tests {
             EventFile::create(folder.path(), step).unwrap().add(step, &[("loss", 0.5)]).unwrap();
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_training_that_begins_anew_leaves_no_curve_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = folder.path().join("events.out.tfevents.1.other");
+        std::fs::write(&others, "").unwrap();
+        for step in [0, 5, 0] {
+            EventFile::create(folder.path(), step).unwrap();
+        }
+        assert!(others.exists() && std::fs::read_dir(folder.path()).unwrap().count() == 2);
     }
 
     const RECORD: &str = "0300000000000000b099490e6f66610dcb1f6f";

@@ -1,7 +1,6 @@
 //! `ofa search`: the best net within limits.
 
 mod show;
-#[cfg(feature = "torch")]
 mod verify;
 
 use std::io::Write;
@@ -75,7 +74,6 @@ pub struct Cmd {
     /// Say what each stage costs, which limit binds, and what a millisecond or 8 KB more would buy.
     #[arg(long)]
     explain: bool,
-    #[cfg(feature = "torch")]
     #[command(flatten)]
     verify: verify::Settings,
     /// The folder for arch.json and front.json.
@@ -149,12 +147,8 @@ impl Cmd {
             files::write_json(&out.join("front.json"), &front)?;
             return Ok((as_written(&front)?, show::front(&found, costs, &out.join("front.json"))));
         }
-        #[allow(unused_mut)]
         let mut found = search(problem, self.seed)?;
-        #[cfg(feature = "torch")]
         let verified = self.verify.verify(&mut found, space)?;
-        #[cfg(not(feature = "torch"))]
-        let verified: Option<(Value, String)> = None;
         let choice = found.choice(space, self.seed, costs, limits);
         let explanation = self.explain.then(|| explain(problem, &found.best, self.seed)).transpose()?;
         files::write_json(&out.join("front.json"), &found.front(space, self.seed, costs))?;

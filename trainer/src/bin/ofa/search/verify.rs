@@ -2,17 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
-use tch::Device;
-use trainer::evaluate::Judge;
-use trainer::progress::with_progress;
+use serde_json::Value;
 use trainer::search::Found;
 use trainer::space::Space;
-use trainer::supernet::Supernet;
-
-use crate::torch::dataset_for;
 
 #[derive(Args)]
 pub struct Settings {
@@ -25,6 +19,7 @@ pub struct Settings {
     #[arg(long, default_value = "supernet.safetensors")]
     supernet: PathBuf,
     /// A folder of images for --verify; Fashion-MNIST from the cache where not given.
+    #[cfg_attr(not(feature = "torch"), allow(dead_code))]
     #[arg(long)]
     data: Option<PathBuf>,
 }
@@ -33,6 +28,25 @@ impl Settings {
     /// Puts the net that is best in truth first.
     pub fn verify(&self, found: &mut Found, space: &Space) -> Result<Option<(Value, String)>> {
         let Some(count) = self.verify else { return Ok(None) };
+        self.judge(count.into(), found, space).map(Some)
+    }
+
+    #[cfg(not(feature = "torch"))]
+    fn judge(&self, _: usize, _: &mut Found, _: &Space) -> Result<(Value, String)> {
+        anyhow::bail!("this ofa was built without libtorch: it cannot judge nets of {}", self.supernet.display())
+    }
+
+    #[cfg(feature = "torch")]
+    fn judge(&self, count: usize, found: &mut Found, space: &Space) -> Result<(Value, String)> {
+        use anyhow::{Context, ensure};
+        use serde_json::json;
+        use tch::Device;
+        use trainer::evaluate::Judge;
+        use trainer::progress::with_progress;
+        use trainer::supernet::Supernet;
+
+        use crate::torch::dataset_for;
+
         let (supernet, _) = Supernet::load(&self.supernet, Device::Cpu)?;
         let path = self.supernet.display();
         ensure!(
@@ -43,7 +57,7 @@ impl Settings {
         );
         let dataset = dataset_for(&supernet, self.data.clone())?;
         ensure!(!dataset.validation.is_empty(), "there are no validation images to judge on");
-        let nets: Vec<_> = found.top.iter().take(count.into()).cloned().collect();
+        let nets: Vec<_> = found.top.iter().take(count).cloned().collect();
         let archs: Vec<_> = nets.iter().map(|net| net.arch.clone()).collect();
         let labels = dataset.validation.labels();
         let mut measured = vec![None; nets.len()];
@@ -73,6 +87,6 @@ impl Settings {
             lines.push(format!("  {:>8.2} % {:>7.2} %{chosen}", 100.0 * net.accuracy, 100.0 * measured));
         }
         let report = json!({ "images": labels.len(), "chosen": best, "nets": rows });
-        Ok(Some((report, lines.join("\n"))))
+        Ok((report, lines.join("\n")))
     }
 }
