@@ -243,6 +243,9 @@ fn summary(table: &LatencyTable, held_out: Option<HeldOut>, transfer: bool, seco
         measured.len(),
         measured.len()
     )];
+    if !table.openings.is_empty() {
+        lines.push(format!("{} stems measured as one with the block behind them, as they run", table.openings.len()));
+    }
     if let Some(held_out) = held_out {
         let predicted = |entry: &&Entry| matches!(entry.outcome, Outcome::Predicted { .. });
         let HeldOut { layers, median_error, error_of_nine_in_ten, largest_error, transferred } = held_out;
