@@ -97,7 +97,8 @@ pub struct Subject<'a> {
 pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Survey> {
     let space = subject.supernet.space();
     let mut judging = Judging::new(subject, seed, out)?;
-    let judged = rounds::run(space, count, seed, |archs| judging.judge(archs))?;
+    let judged =
+        with_progress("judge", count, |done| rounds::run(space, count, seed, |archs| judging.judge(archs, done)))?;
     let samples: Vec<_> = judged.iter().map(Judged::sample).collect();
     let (layers, report) = fit(space, &samples, seed)?;
     let header = Header::new(predictor::FORMAT, &space.hash(), seed);
@@ -106,7 +107,8 @@ pub fn run(subject: Subject, count: usize, seed: u64, out: &Path) -> Result<Surv
 
 /// Judges the archs, those that the journal beside `out` lacks. No arch may be named twice.
 pub(crate) fn judge(subject: Subject, archs: &[Arch], seed: u64, out: &Path) -> Result<Vec<Judged>> {
-    Judging::new(subject, seed, out)?.judge(archs)
+    let mut judging = Judging::new(subject, seed, out)?;
+    with_progress("judge", archs.len(), |done| judging.judge(archs, done))
 }
 
 /// Nets on their way to be judged, with the journal beside a file.
@@ -128,20 +130,18 @@ impl<'a> Judging<'a> {
         Ok(Self { validation, judge: Judge::new(supernet, train, validation), journal, known })
     }
 
-    /// Judges the archs, those that the journal lacks. No arch may be named twice.
-    fn judge(&mut self, archs: &[Arch]) -> Result<Vec<Judged>> {
+    /// Judges the archs, those that the journal lacks; `done` is called after each. No arch may be named twice.
+    fn judge(&mut self, archs: &[Arch], done: &(dyn Fn() + Sync)) -> Result<Vec<Judged>> {
         let Self { validation, judge, journal, known } = self;
         let missing: Vec<_> = archs.iter().filter(|arch| !known.contains_key(arch)).cloned().collect();
-        with_progress("judge", archs.len(), |done| {
-            (missing.len()..archs.len()).for_each(|_| done());
-            judge.all(&missing, |arch, answers| {
-                let right = answers.iter().zip(validation.labels()).map(|(answer, label)| answer == label);
-                let judged = Judged { arch: arch.clone(), right: right.collect() };
-                journal.add(&judged)?;
-                known.insert(arch.clone(), judged);
-                done();
-                Ok(())
-            })
+        (missing.len()..archs.len()).for_each(|_| done());
+        judge.all(&missing, |arch, answers| {
+            let right = answers.iter().zip(validation.labels()).map(|(answer, label)| answer == label);
+            let judged = Judged { arch: arch.clone(), right: right.collect() };
+            journal.add(&judged)?;
+            known.insert(arch.clone(), judged);
+            done();
+            Ok(())
         })?;
         let judged = archs.iter().map(|arch| known.remove(arch).context("an arch is named twice"));
         judged.collect()
