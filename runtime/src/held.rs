@@ -33,7 +33,7 @@ impl Block {
     /// if it does.
     pub(crate) const fn held(&self) -> (Held, usize) {
         let (input, layer_by_layer) = (self.input.len(), self.unfused_bytes());
-        let (wide, narrow, tight) = (self.wide_bytes(), self.narrow_bytes(), self.tight_bytes());
+        let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
         let (half, narrow_needs) = (layer_by_layer / 2, input + narrow);
         let (fast, bytes, at_most) = match self.whole_bytes() {
             Some(whole) if whole < wide => {
@@ -44,12 +44,16 @@ impl Block {
         let fast_needs = input + bytes;
         let saves_third = 3 * narrow_needs <= 2 * fast_needs;
         let saves_sixth = 6 * narrow_needs <= 5 * fast_needs;
-        if saves_third || saves_sixth && fast_needs > at_most {
-            let only_tight = narrow_needs > half && input + tight <= half;
-            if only_tight { (Held::Tight, tight) } else { (Held::Narrow, narrow) }
-        } else {
-            (fast, bytes)
+        if !(saves_third || saves_sixth && fast_needs > at_most) {
+            return (fast, bytes);
         }
+        if narrow_needs > half {
+            let tight = self.tight_bytes();
+            if input + tight <= half {
+                return (Held::Tight, tight);
+            }
+        }
+        (Held::Narrow, narrow)
     }
 
     /// Bytes of the scratch memory of a block that holds a ring so.

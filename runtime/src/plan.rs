@@ -135,8 +135,14 @@ impl Layer {
     /// What it asks of the arena.
     pub const fn needs(&self) -> Needs {
         let in_place = self.in_place();
-        let lead_ascending = if in_place { 0 } else { self.lead_ascending() };
-        let lead_descending = if lead_ascending > 0 { self.consumption().lead(true) } else { 0 };
+        let (mut lead_ascending, mut lead_descending) = (0, 0);
+        if !in_place {
+            let consumption = self.consumption();
+            lead_ascending = consumption.lead(false);
+            if lead_ascending > 0 {
+                lead_descending = consumption.lead(true);
+            }
+        }
         let (input, output, scratch) = (self.input().len(), self.output().len(), self.scratch_bytes());
         Needs { input, output, scratch, lead_ascending, lead_descending, in_place }
     }

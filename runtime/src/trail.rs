@@ -83,6 +83,7 @@ impl Consumption {
     }
 
     /// What output row `y` asks for.
+    #[inline(never)]
     const fn lead_at(&self, y: usize, descending: bool) -> usize {
         let (start, end) = self.reads.needed(self.height, y, descending);
         match descending {

@@ -126,8 +126,11 @@ fn filter_pixels(rows: &Rows<'_>, quad: usize, y: usize, plane: &[u32], tile: &m
         // A group of which not all pixels are there.
         let mut pixels = [0; 16];
         arch::pack(parts::part(groups, whole, 1), 4, &mut pixels);
-        for (pixel, own) in pixels.chunks(4).zip(rest_mut(output, last).chunks_mut(channels.max(1))) {
-            copy(pixel, part_mut(own, 4 * quad, 4));
+        let rest = rest_mut(output, last + 4 * quad).chunks_mut(channels.max(1));
+        for (pixel, own) in pixels.as_chunks::<4>().0.iter().zip(rest).take(left) {
+            if let Some(own) = own.first_chunk_mut() {
+                *own = *pixel;
+            }
         }
     }
 }
