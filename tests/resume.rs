@@ -218,6 +218,15 @@ fn a_signal_leaves_a_checkpoint_that_the_training_goes_on_from() {
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("differs in: seed;"), "{}", refused.stderr);
     assert!(trainings.finish("stopped", &["--resume"]) == expected);
+
+    // Begun anew after its end and stopped again, it isn't finished.
+    let mut training = trainings.start("stopped", &[]);
+    trainings.wait_for_checkpoint_after("stopped", 0);
+    training.kill().expect("it runs");
+    training.wait().expect("it ends");
+    let resumed = ran(trainings.command("stopped", &["--resume"]));
+    assert!(resumed.code == Some(0) && !resumed.stderr.contains("was finished before"), "{}", resumed.stderr);
+    assert!(trainings.weights("stopped") == expected && trainings.checkpoints("stopped").is_empty());
 }
 
 #[test]

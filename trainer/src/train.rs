@@ -283,7 +283,8 @@ impl<'a> Trainer<'a> {
         let open = phase.open.narrow(space)?;
         let steps = phase.steps(dataset.train.len(), recipe.batch);
         let Position { step: done, loss, accuracy, .. } = self.position;
-        let mut bar = TrainingBar::new(&phase.name, steps, done, loss, accuracy);
+        let what = format!("{}, phase {} of {}", phase.name, self.position.phase + 1, recipe.phases.len());
+        let mut bar = TrainingBar::new(&what, steps, done, loss, accuracy);
         let mut copies = phase.nets.iter().map(|_| self.supernet.share()).collect::<Result<Vec<_>>>()?;
         while self.position.step < steps {
             let learning_rate = learning_rate(phase, self.position.step, steps);

@@ -55,7 +55,11 @@ impl Cmd {
         let report = with_progress("run", images.len(), |done| {
             run(&board, &model, &images, table.as_ref(), self.boards.unwrap_or(0), done)
         })?;
-        let text = if self.json { serde_json::to_string_pretty(&report)? } else { as_text(&report, self.sizes) };
+        let text = if self.json {
+            serde_json::to_string_pretty(&report)?
+        } else {
+            as_text(&report, self.is_golden(), self.sizes)
+        };
         writeln!(std::io::stdout(), "{text}")?;
         if let Some(Difference { image, class, device, host }) = report.first_difference {
             bail!("the scores differ first for image {image}, class {class}: {device} on the board, {host} here");
@@ -63,10 +67,15 @@ impl Cmd {
         Ok(())
     }
 
+    /// Whether it runs the images that came with the model, too few for an accuracy.
+    fn is_golden(&self) -> bool {
+        self.images.is_none() && self.data.is_none()
+    }
+
     /// Test images, or where neither `--images` nor `--data` asks for them those that came with the model.
     fn load_images(&self, model: &Compiled) -> Result<Images> {
         let input = model.net()?.input();
-        if self.images.is_none() && self.data.is_none() {
+        if self.is_golden() {
             return Ok(Golden::load(&self.model, model)?.images(input));
         }
         let count = self.images.unwrap_or(200);
@@ -88,7 +97,7 @@ impl Cmd {
     }
 }
 
-fn as_text(report: &RunReport, with_sizes: bool) -> String {
+fn as_text(report: &RunReport, is_golden: bool, with_sizes: bool) -> String {
     let or_unknown = |value: Option<u64>| value.map_or("unknown".to_string(), |value| value.to_string());
     let RunReport { latency, sram_bytes, arena_bytes, stack_bytes, flash_bytes, layers, code, .. } = report;
     let row = |name: &str, predicted: Option<u64>, measured: u64, unit: &str| {
@@ -105,14 +114,13 @@ fn as_text(report: &RunReport, with_sizes: bool) -> String {
     };
     let net_bytes: usize = layers.iter().map(|layer| layer.flash_bytes).sum();
     let code_bytes: usize = code.iter().map(|code| code.bytes).sum();
+    let accuracy = match is_golden {
+        true => String::new(),
+        false => format!(", accuracy {:.2} %", report.accuracy_device * 100.0),
+    };
+    let equal = if report.logits_equal_host { "yes" } else { "no" };
     let mut lines = vec![
-        format!(
-            "{}: {} images, accuracy {:.2} %, logits equal: {}",
-            report.board,
-            report.images,
-            report.accuracy_device * 100.0,
-            if report.logits_equal_host { "yes" } else { "no" }
-        ),
+        format!("{}: {} images{accuracy}, logits equal: {equal}", report.board, report.images),
         format!("  {:8} {:>12} {:>12}", "", "predicted", "measured"),
         format!(
             "{}{}",

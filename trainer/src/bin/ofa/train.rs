@@ -1,10 +1,10 @@
 //! `ofa train`: a dataset and a space become a supernet.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use trainer::dataset::Dataset;
@@ -103,6 +103,9 @@ impl Cmd {
             (_, true) => Earlier::Remove,
             _ => Earlier::Refuse,
         };
+        if earlier != Earlier::Resume {
+            finished.forget()?;
+        }
         let keep = Keep { folder: &folder, earlier, at_least, stop: StopSignal::catch()? };
         let mut phases = vec![];
         let supernet = train(&training, Some(&keep), |phase| {
@@ -184,5 +187,15 @@ impl Finished<'_> {
 
     fn write(&self, training: &Training) -> Result<()> {
         files::write_json(&self.path, &Self::note(training))
+    }
+
+    /// What begins anew is not finished.
+    fn forget(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
