@@ -18,15 +18,20 @@ enum Reads {
 }
 
 impl Reads {
-    /// The last output row whose window begins no later than the input, and the last whose window ends no later than an
-    /// input of that height.
-    const fn ends(self, height: usize) -> (usize, usize) {
-        match self {
-            Reads::Window { kernel, stride } | Reads::Streamed { kernel, stride } => {
-                let (half, stride) = ((kernel / 2) as usize, max(stride as usize, 1));
-                (half / stride, height.saturating_sub(half + 1) / stride)
-            }
-            Reads::All | Reads::Taken => (0, 0),
+    /// Output rows, up to `last`, of which one asks for the most: from row to row that changes evenly, but where windows begin
+    /// and cease to lie within an input of that height.
+    const fn turns(self, height: usize, last: usize, descending: bool) -> [usize; 3] {
+        let (kernel, stride, own) = match self {
+            Reads::All | Reads::Taken => return if descending { [0; 3] } else { [last; 3] },
+            Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
+            Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
+        };
+        let (half, stride) = (kernel / 2, max(stride, 1));
+        let (inside, outside) = (half / stride, height.saturating_sub(half + 1) / stride);
+        match (own, descending) {
+            (true, true) => [0, outside, outside + 1],
+            (false, false) => [0, outside.saturating_sub(1), outside],
+            (true, false) | (false, true) => [inside, inside + 1, last],
         }
     }
 
@@ -68,15 +73,11 @@ impl Consumption {
     // Called from several places, where a copy each would take a kilobyte of flash.
     #[inline(never)]
     pub const fn lead(&self, descending: bool) -> usize {
-        // From row to row it changes evenly, but where windows begin and cease to lie within the map: it is the most at one
-        // of the ends.
         let last = self.rows.saturating_sub(1);
-        let (inside, outside) = self.reads.ends(self.height);
-        let ends = [0, inside, inside + 1, outside.saturating_sub(1), outside, outside + 1, last];
-        let mut lead = 0;
-        let mut i = 0;
-        while i < ends.len() {
-            lead = max(lead, self.lead_at(min(ends[i], last), descending));
+        let turns = self.reads.turns(self.height, last, descending);
+        let (mut lead, mut i) = (0, 0);
+        while i < turns.len() {
+            lead = max(lead, self.lead_at(min(turns[i], last), descending));
             i += 1;
         }
         lead

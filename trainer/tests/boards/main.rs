@@ -255,6 +255,24 @@ fn try_board(name: String) {
     assert!((200..4096).contains(&report.stack_bytes), "{name}: {}", report.stack_bytes);
 }
 
+/// In instructions, which an emulator counts alike on any machine. The compiler lays code out by the name of the folder, too,
+/// which is worth a thousandth.
+#[test]
+fn kernels_keep_to_what_they_may_take() {
+    need_qemu!();
+    let most = [0.90, 0.85, 1.05, 1.6, 1.2, 1.0, 1.1, 1.1];
+    let layers = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/benches/layers.json");
+    let output = ofa(&["bench", "kernels", "--board", BOARD, "--layers", layers, "--json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), most.len());
+    for (row, most) in rows.iter().zip(most) {
+        let [ticks, macs] = ["ticks", "macs"].map(|field| row[field].as_f64().unwrap());
+        assert!(ticks / macs <= 1.001 * most, "{most} at most: {row}");
+        assert_eq!((&row["unit"], &row["exact"]), (&"instructions".into(), &true.into()));
+    }
+    assert!(rows[7]["arena_bytes"].as_u64().unwrap() <= 21_500, "{}", rows[7]);
+}
+
 /// What two layers take as one is what they take in a net; `ofa bench net` says so beside the two alone.
 #[test]
 fn an_opening_takes_what_it_takes_in_a_net() {
