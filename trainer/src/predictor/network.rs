@@ -103,8 +103,16 @@ impl Columns {
         let mut sums = vec![];
         for (net, row) in rows.iter().enumerate() {
             sums.clone_from(&self.bias);
-            for &one in row.as_ref() {
-                let column = &self.weights[one as usize * outputs..][..outputs];
+            let column = |&one: &u32| &self.weights[one as usize * outputs..][..outputs];
+            // Four columns at a time, so that a sum is loaded once for them.
+            let (fours, rest) = row.as_ref().as_chunks::<4>();
+            for ones in fours {
+                let [a, b, c, d] = ones.each_ref().map(column);
+                for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                    *sum = *sum + a + b + c + d;
+                }
+            }
+            for column in rest.iter().map(column) {
                 sums.iter_mut().zip(column).for_each(|(sum, weight)| *sum += weight);
             }
             values.iter_mut().zip(&sums).for_each(|(value, sum)| value[net] = *sum);
