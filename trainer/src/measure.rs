@@ -258,8 +258,10 @@ pub fn measure_missing(
         table.layers.sort_by_key(|entry| entry.layer);
         settle(&table, path, &journal)?;
     }
-    add_openings(&mut table, bench, space, layers, settings)?;
-    table.save(path)?;
+    if openings > 0 {
+        add_openings(&mut table, bench, space, layers, settings)?;
+        table.save(path)?;
+    }
     Ok(table)
 }
 

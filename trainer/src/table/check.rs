@@ -43,7 +43,7 @@ pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
     }
     let mut seen: HashMap<(&str, usize), &str> = HashMap::new();
     for entry in &table.layers {
-        findings.extend(strange(&entry.outcome).map(|what| (entry.layer, what)));
+        findings.extend(strange(&entry.outcome).into_iter().map(|what| (entry.layer, what)));
         let Outcome::Measured { checksum, .. } = &entry.outcome else { continue };
         if is_checksum(checksum)
             && let Some(other) = seen.insert((checksum, entry.layer.output().len()), &entry.text)
@@ -60,16 +60,15 @@ pub fn check(table: &LatencyTable, wanted: Option<&[Layer]>) -> Vec<Finding> {
         }
     }
     findings.sort_by_key(|(layer, _)| *layer);
-    let layers = findings.into_iter().map(|(layer, what)| Finding { layer: layer.to_string(), what });
-    let finding = |opening: &Opening| {
-        let layer = opening.text.clone();
-        strange(&opening.outcome).map(move |what| Finding { layer: layer.clone(), what })
-    };
-    layers.chain(table.openings.iter().flat_map(finding)).collect()
+    let of_openings = table.openings.iter().flat_map(|Opening { text, outcome, .. }| {
+        strange(outcome).into_iter().map(move |what| Finding { layer: text.clone(), what })
+    });
+    let of_layers = findings.into_iter().map(|(layer, what)| Finding { layer: layer.to_string(), what });
+    of_layers.chain(of_openings).collect()
 }
 
 /// What is suspicious about a measurement, whatever the others are.
-fn strange(outcome: &Outcome) -> impl Iterator<Item = String> + use<> {
+fn strange(outcome: &Outcome) -> Vec<String> {
     let mut found = vec![];
     if let Outcome::Measured { ticks, mad, checksum, .. } = outcome {
         if !is_checksum(checksum) {
@@ -80,7 +79,7 @@ fn strange(outcome: &Outcome) -> impl Iterator<Item = String> + use<> {
             found.push(format!("its runs spread by {:.1} %", 100.0 * spread));
         }
     }
-    found.into_iter()
+    found
 }
 
 fn is_checksum(text: &str) -> bool {

@@ -28,24 +28,8 @@ pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
     let mut merged = first.clone();
     for other in others {
         check(first, other)?;
-        for entry in &other.layers {
-            match merged.layers.binary_search_by_key(&entry.layer, |entry| entry.layer) {
-                Ok(i) if is_better(&entry.text, &merged.layers[i].outcome, &entry.outcome)? => {
-                    merged.layers[i] = entry.clone();
-                }
-                Ok(_) => {}
-                Err(i) => merged.layers.insert(i, entry.clone()),
-            }
-        }
-        for opening in &other.openings {
-            match merged.openings.binary_search_by_key(&opening.layers, |opening| opening.layers) {
-                Ok(i) if is_better(&opening.text, &merged.openings[i].outcome, &opening.outcome)? => {
-                    merged.openings[i] = opening.clone();
-                }
-                Ok(_) => {}
-                Err(i) => merged.openings.insert(i, opening.clone()),
-            }
-        }
+        add(&mut merged.layers, &other.layers, |own| own.layer, |own| (&own.text, &own.outcome))?;
+        add(&mut merged.openings, &other.openings, |own| own.layers, |own| (&own.text, &own.outcome))?;
         let (own, new) = (&mut merged.provenance, &other.provenance);
         if !own.command.split(" && ").any(|command| command == new.command) {
             own.command += &format!(" && {}", new.command);
@@ -70,6 +54,23 @@ fn check(first: &LatencyTable, other: &LatencyTable) -> Result<()> {
         ("seed", &seeds[0], &seeds[1]),
     ] {
         ensure!(a == b, "tables of different {what} do not mix: {a} and {b}; measure both alike");
+    }
+    Ok(())
+}
+
+/// Adds new ones to those that are there, both sorted by `key`, or takes the better of two; `of` is what an entry says, and
+/// of what.
+fn add<T: Clone, K: Ord>(own: &mut Vec<T>, new: &[T], key: fn(&T) -> K, of: fn(&T) -> (&str, &Outcome)) -> Result<()> {
+    for entry in new {
+        match own.binary_search_by_key(&key(entry), key) {
+            Ok(i) => {
+                let ((text, outcome), (_, before)) = (of(entry), of(&own[i]));
+                if is_better(text, before, outcome)? {
+                    own[i] = entry.clone();
+                }
+            }
+            Err(i) => own.insert(i, entry.clone()),
+        }
     }
     Ok(())
 }
