@@ -87,7 +87,7 @@ impl Kernels for Dsp {
         match fused.held {
             Held::Narrow => return narrow::give(fused, &rows, y, output, scratch),
             Held::Tight => return narrow::give_tight(fused, &rows, y, output, scratch),
-            Held::Wide | Held::Whole => (),
+            Held::Wide | Held::Whole | Held::Grouped { .. } => (),
         }
         let (ring, tile) = split_mut(scratch, rows.ring_words());
         let channels = fused.project.weights.channels.len();
@@ -99,10 +99,10 @@ impl Kernels for Dsp {
         }
     }
 
-    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], step: usize, output: &mut [i8]) {
         match Rows::new(filter) {
-            Some(rows) => narrow::filter(&rows, y, bytes(ring), lines, output),
-            None => Scalar::filter(filter, y, ring, lines, output),
+            Some(rows) => narrow::filter(&rows, y, bytes(ring), lines, step, output),
+            None => Scalar::filter(filter, y, ring, lines, step, output),
         }
     }
 

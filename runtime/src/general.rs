@@ -230,7 +230,7 @@ fn pass<K: Kernels>(
     let General { fused: Fused { expand, filter, .. }, tables: [expand_table, filter_table], .. } = general;
     let (input, output) = (block.input, block.output());
     let (window, rows) = ((filter.kernel, filter.stride), (usize::from(input.height), usize::from(output.height)));
-    windows(window, rows.0, rows.1, place.descending, |event| match event {
+    windows(window, rows.0, 0..rows.1, place.descending, |event| match event {
         Event::Take { slot, row: None } => {
             part_mut(bytes(memory.ring), slot * filter.row(), filter.row()).fill(filter.padding);
         }
@@ -244,7 +244,7 @@ fn pass<K: Kernels>(
             }
         }
         Event::Give { row: y } => {
-            K::filter(filter, y, memory.ring, memory.lines, memory.filtered);
+            K::filter(filter, y, memory.ring, memory.lines, filter.weights.channels.len(), memory.filtered);
             if let Some(table) = filter_table {
                 table.map(memory.filtered);
             }

@@ -5,9 +5,11 @@
 //!   narrow   a ring of k rows, int8: four channels at a time are widened again for each output row
 //!   tight    the same, and the filtered row goes over the row that no later window has, before it is widened for project
 //!   whole    all rows, int8: small maps, on which k rows with padding are more than all without
+//!   grouped  a ring of k rows, int8, of some channels: the filtered map is what is held, a band of it      the smallest
 //! ```
 //!
-//! Kernels that compute on int8 hold it as planned too, but what they do is the same.
+//! A ring of k rows is more than half of a map of less than 2k rows: such a block goes [by groups](crate::grouped) of
+//! channels, if it is a large one. Kernels that compute on int8 hold a map as planned too, but what they do is the same.
 
 use crate::layer::{Block, Depthwise, Shape};
 use crate::plan::{SEGMENT, long_segment, max, min, quads, segment, tile_bytes, words};
@@ -19,18 +21,25 @@ pub(crate) enum Held {
     Narrow,
     Tight,
     Whole,
+    /// So many channels at a time, for a band of so many output rows.
+    Grouped {
+        rows: usize,
+        channels: usize,
+    },
 }
 
-/// Pixels that a matrix of a block takes at a time whose map is held whole: few, as there the tile is what needs the
-/// most memory.
+/// Pixels that a matrix takes at a time of a map that is held whole.
 pub(crate) const TOGETHER: usize = 8;
+
+/// Bytes of input and scratch memory up to which a block is left as fast as it is.
+const PLENTY: usize = 9 << 10;
 
 impl Block {
     /// How a block without tables and squeeze-and-excite is held, and the bytes of its scratch memory: in the one of the two
     /// fast ways that needs less, or a narrow ring where that saves enough of input and scratch memory together. That is a
     /// third; or a sixth, where a ring would take more than half of what the block takes layer by layer, or a whole map all
-    /// of it, or more than the half that the narrow ring keeps to. A tight one takes the place of a narrow one that does not,
-    /// if it does.
+    /// of it, or more than the half that the narrow ring keeps to. Where that does not, a tight one takes its place if it does,
+    /// or else, where it is not little, groups of channels that do, or a tight one still.
     pub(crate) const fn held(&self) -> (Held, usize) {
         let (input, layer_by_layer) = (self.input.len(), self.unfused_bytes());
         let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
@@ -47,13 +56,28 @@ impl Block {
         if !(saves_third || saves_sixth && fast_needs > at_most) {
             return (fast, bytes);
         }
-        if narrow_needs > half {
-            let tight = self.tight_bytes();
-            if input + tight <= half {
-                return (Held::Tight, tight);
-            }
+        if narrow_needs <= half {
+            return (Held::Narrow, narrow);
+        }
+        let tight = self.tight_bytes();
+        if input + tight > max(half, PLENTY)
+            && let Some(grouped) = self.grouped()
+        {
+            return grouped;
+        }
+        if tight < narrow && (input + tight <= half || narrow_needs > PLENTY) {
+            return (Held::Tight, tight);
         }
         (Held::Narrow, narrow)
+    }
+
+    /// Pixels of the filtered map that project takes at a time, where it is held whole or grouped: few, as there the tile is
+    /// what needs the most memory.
+    pub(crate) const fn together(&self) -> usize {
+        let (pixels, maps) = (pixels(self.output()), self.input.len() + self.expanded_map().len());
+        let [four, eight] =
+            [maps + tile_bytes(4, self.expanded as usize), maps + tile_bytes(8, self.expanded as usize)];
+        if pixels < 16 && eight > PLENTY && four <= PLENTY { 4 } else { TOGETHER }
     }
 
     /// Bytes of the scratch memory of a block that holds a ring so.
@@ -62,6 +86,7 @@ impl Block {
             Held::Wide | Held::Whole => self.wide_bytes(),
             Held::Narrow => self.narrow_bytes(),
             Held::Tight => self.tight_bytes(),
+            Held::Grouped { rows, channels } => self.grouped_bytes(rows, channels),
         }
     }
 
@@ -69,7 +94,7 @@ impl Block {
     /// row to the next. Of blocks that hold a ring.
     pub(crate) const fn kept_bytes(&self, held: Held) -> usize {
         match held {
-            Held::Wide | Held::Whole => self.wide_ring(),
+            Held::Wide | Held::Whole | Held::Grouped { .. } => self.wide_ring(),
             Held::Narrow | Held::Tight => self.narrow_ring(),
         }
     }
@@ -119,7 +144,7 @@ impl Block {
             return None;
         }
         let expand = tile_bytes(min(pixels(self.input), TOGETHER), self.input.channels as usize);
-        let project = tile_bytes(min(pixels(self.output()), TOGETHER), self.expanded as usize);
+        let project = tile_bytes(min(pixels(self.output()), self.together()), self.expanded as usize);
         Some(words(depthwise.input.len()) * 4 + max(max(expand, project), depthwise.plane_bytes()))
     }
 
@@ -134,6 +159,6 @@ impl Block {
     }
 }
 
-const fn pixels(map: Shape) -> usize {
+pub(crate) const fn pixels(map: Shape) -> usize {
     map.height as usize * map.width as usize
 }

@@ -59,7 +59,7 @@ impl Joined {
         };
         let (map, input, held) = (conv.output(), block.input, block.held().0);
         let same_rows = map.height == input.height && map.width == input.width;
-        let keeps_a_ring = !block.is_general() && !matches!(held, Held::Whole);
+        let keeps_a_ring = !block.is_general() && !matches!(held, Held::Whole | Held::Grouped { .. });
         if conv.kernel == 1 || !same_rows || !keeps_a_ring || block.residual {
             return None;
         }

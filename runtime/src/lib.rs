@@ -27,6 +27,7 @@ extern crate std;
 mod dsp;
 mod fits;
 mod general;
+mod grouped;
 mod held;
 mod join;
 mod layer;

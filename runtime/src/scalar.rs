@@ -113,8 +113,8 @@ impl<A: Arithmetic> Kernels for A {
         }
     }
 
-    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]) {
-        A::apply(filter, (y, 0), filter.output_width, ring, lines, filter.weights.channels.len(), output);
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], step: usize, output: &mut [i8]) {
+        A::apply(filter, (y, 0), filter.output_width, ring, lines, step, output);
     }
 
     fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]) {
@@ -146,7 +146,7 @@ pub(crate) fn depthwise_by<A: Arithmetic>(
     for first in (0..channels).step_by(lanes) {
         let lanes = (channels - first).min(lanes);
         let filter = Filter { weights: weights.take(lanes, lanes * filter.kernel * filter.kernel), ..*filter };
-        windows((filter.kernel, filter.stride), filter.height, rows, place.descending, |event| match event {
+        windows((filter.kernel, filter.stride), filter.height, 0..rows, place.descending, |event| match event {
             Event::Take { slot, row: Some(row) } => {
                 let row = part(maps, place.input + row * filter.width * channels, filter.width * channels);
                 let slot = part_mut(bytes(ring), slot * filter.row(), filter.row());

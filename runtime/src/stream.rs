@@ -5,7 +5,10 @@
 //!            each input row once, each output row once, in either direction
 //! ```
 
+use core::ops::Range;
+
 use crate::general::{self, Attention, Factor, General};
+use crate::grouped;
 use crate::held::Held;
 use crate::layer::{Activation, Block, Conv, Depthwise, Layer, Linear, Pool};
 use crate::memory::bytes;
@@ -152,6 +155,8 @@ pub(crate) trait Kernels {
     /// The outputs of the `count` pixels that were loaded.
     fn multiply(matrix: &Matrix<'_>, count: usize, output: &mut [i8], scratch: &mut [u32]);
     /// A matrix times all pixels of `input`, so many `together`.
+    // Called from several places, where a copy each would take kilobytes of flash.
+    #[inline(never)]
     fn product(matrix: &Matrix<'_>, together: usize, input: &[i8], output: &mut [i8], scratch: &mut [u32]) {
         let (depth, channels) = (matrix.depth.max(1), matrix.weights.channels.len().max(1));
         let (own, outputs) = ((together * depth).max(1), (together * channels).max(1));
@@ -167,9 +172,9 @@ pub(crate) trait Kernels {
     fn take(fused: &Fused<'_>, slot: usize, row: Option<&[i8]>, scratch: &mut [u32]);
     /// Makes output row `y` from the ring. With a residual, `output` holds the input's row.
     fn give(fused: &Fused<'_>, y: usize, output: &mut [i8], scratch: &mut [u32]);
-    /// Row `y` of a depthwise convolution, from a ring of rows of whole pixels; `lines` is
-    /// [`line_words`](crate::plan::line_words) of memory.
-    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], output: &mut [i8]);
+    /// Row `y` of a depthwise convolution, from a ring of rows of whole pixels, into pixels that begin `step` values apart;
+    /// `lines` is [`line_words`](crate::plan::line_words) of memory.
+    fn filter(filter: &Filter<'_>, y: usize, ring: &mut [u32], lines: &mut [u32], step: usize, output: &mut [i8]);
     /// The depthwise convolution of a map whose output goes elsewhere in the same memory, or in its place.
     /// It has `rows` rows.
     fn depthwise(filter: &Filter<'_>, rows: usize, maps: &mut [u32], place: &Place, scratch: &mut [u32]);
@@ -275,12 +280,16 @@ fn block<K: Kernels>(
         return general::run::<K>(&general, block, place, maps, scratch);
     }
     let fused = &Fused { spent, ..general.fused };
-    if held == Held::Whole {
-        return whole::run::<K>(fused, block, place, maps, scratch);
+    match held {
+        Held::Whole => return whole::run::<K>(fused, block, place, maps, scratch),
+        Held::Grouped { rows, channels } => {
+            return grouped::run::<K>(fused, block, (rows, channels), place, maps, scratch);
+        }
+        Held::Wide | Held::Narrow | Held::Tight => (),
     }
     let window = (filter.kernel, filter.stride);
     K::begin(fused, scratch);
-    windows(window, usize::from(input.height), usize::from(output.height), place.descending, |event| match event {
+    windows(window, input.height.into(), 0..output.height.into(), place.descending, |event| match event {
         Event::Take { slot, row } => {
             let row = row.map(|row| part(maps, place.input + row * input.row(), input.row()));
             K::take(fused, slot, row, scratch);
@@ -370,11 +379,11 @@ pub(crate) enum Event {
     Give { row: usize },
 }
 
-/// Every row of the input once, every row of the output once, as soon as it can be made.
+/// Every row that these outputs read once, every one of them once, as soon as it can be made.
 pub(crate) fn windows(
     (kernel, stride): (usize, usize),
     height: usize,
-    outputs: usize,
+    outputs: Range<usize>,
     descending: bool,
     mut event: impl FnMut(Event),
 ) {
@@ -382,7 +391,8 @@ pub(crate) fn windows(
     let (half, kernel) = (kernel / 2, kernel.max(1));
     let take = |row: usize| Event::Take { slot: row % kernel, row: row.checked_sub(half).filter(|&row| row < height) };
     let (mut from, mut to) = (usize::MAX, 0);
-    in_order(outputs, descending, |y| {
+    in_order(outputs.len(), descending, |i| {
+        let y = outputs.start + i;
         let (start, end) = (y * stride, y * stride + kernel);
         if descending {
             (start..end.min(from)).rev().for_each(|row| event(take(row)));

@@ -12,6 +12,7 @@ use std::{assert_eq, vec};
 use proptest::prelude::*;
 
 use crate::dsp::Dsp;
+use crate::grouped;
 use crate::held::Held;
 use crate::join::Joined;
 use crate::layer::{Activation, Depthwise, Layer, Pool, Shape};
@@ -26,7 +27,7 @@ use crate::scalar::Scalar;
 use crate::simd::Simd;
 use crate::stream::{self, Event, Fused, Kernels, run};
 use crate::weights::Weights;
-use generate::{AnyNet, chains, net_problems, openings, problem};
+use generate::{AnyNet, chains, expanding, net_problems, openings, problem, scarce};
 pub(crate) use generate::{layers, nets, rings};
 
 /// A layer with all that it computes on.
@@ -119,7 +120,7 @@ impl Problem {
             made.copy_from_slice(&self.input);
         }
         K::begin(&fused, &mut scratch);
-        stream::windows(window, input.height.into(), output.height.into(), descending, |event| match event {
+        stream::windows(window, input.height.into(), 0..output.height.into(), descending, |event| match event {
             Event::Take { slot, row } => {
                 K::take(&fused, slot, row.map(|row| &self.input[row * input.row()..][..input.row()]), &mut scratch);
             }
@@ -128,6 +129,20 @@ impl Problem {
             }
         });
         made
+    }
+
+    /// A block by groups of channels, so many of them and output rows at a time, in scratch memory of exactly the planned size.
+    fn grouped<K: Kernels>(&self, (rows, channels): (usize, usize), descending: bool, poison: i8) -> Vec<i8> {
+        let Step { layer: Layer::Block(block), quant } = self.step else { unreachable!("it is a block") };
+        let (input, output, taps) = (self.input.len(), block.output().len(), self.packed());
+        let fused = stream::general(&block, &quant, Weights { channels: &self.channels, taps: &taps }).fused;
+        let place = Place { input: 0, output: if block.residual { 0 } else { input }, descending, scratch: 0 };
+        let mut maps = self.input.clone();
+        maps.resize(place.output + output, 99);
+        let bytes = block.ring_bytes(Held::Grouped { rows, channels });
+        let mut scratch = vec![u32::from_le_bytes([poison as u8; 4]); bytes / 4];
+        grouped::run::<K>(&fused, &block, (rows, channels), &place, &mut maps, &mut scratch);
+        maps.split_off(place.output)
     }
 
     fn check(&self) {
@@ -189,6 +204,39 @@ proptest! {
                 compare("simd", !descending, &problem.held::<Simd>(held, descending, poison), &expected);
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(512))]
+
+    #[test]
+    fn however_large_its_bands_a_block_by_groups_computes_the_same(
+        problem in expanding().prop_flat_map(problem),
+        rows in 1..9_usize,
+        channels in prop::sample::select(vec![8_usize, 16, 32]),
+        descending: bool,
+    ) {
+        let (expected, layer) = (problem.output(), &problem.step.layer);
+        let height = usize::from(layer.output().height);
+        let of = (if layer.in_place() { height } else { rows.min(height) }, channels);
+        for poison in [0, -86] {
+            compare("scalar", !descending, &problem.grouped::<Scalar>(of, descending, poison), &expected);
+            compare("dsp", !descending, &problem.grouped::<Dsp>(of, descending, poison), &expected);
+            #[cfg(ofa_vectors)]
+            compare("simd", !descending, &problem.grouped::<Simd>(of, descending, poison), &expected);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(8))]
+
+    #[test]
+    fn blocks_that_memory_is_scarce_for_go_by_groups(problem in scarce().prop_flat_map(problem)) {
+        let Layer::Block(block) = problem.step.layer else { unreachable!("it is a block") };
+        prop_assert!(matches!(block.held().0, Held::Grouped { .. }), "{:?}", block.held());
+        problem.check();
     }
 }
 

@@ -11,6 +11,8 @@ enum Reads {
     Streamed { kernel: u8, stride: u8 },
     /// Rows of the window where they lie.
     Window { kernel: u8, stride: u8 },
+    /// Rows of windows that it has copied, of so many output rows at a time.
+    Banded { kernel: u8, stride: u8, rows: usize },
     /// All.
     All,
     /// Nothing: it has taken all before it writes.
@@ -23,6 +25,16 @@ impl Reads {
     const fn turns(self, height: usize, last: usize, descending: bool) -> [usize; 3] {
         let (kernel, stride, own) = match self {
             Reads::All | Reads::Taken => return if descending { [0; 3] } else { [last; 3] },
+            Reads::Banded { kernel, stride, rows } => {
+                // The first row of a band, or the last.
+                let (half, stride, rows) = (kernel as usize / 2, max(stride as usize, 1), max(rows, 1));
+                let (inside, last) = (half / stride / rows * rows, last / rows * rows);
+                let outside = (height.saturating_sub(half + 1) / stride + 1) / rows * rows;
+                return match descending {
+                    true => [rows, min(outside, last), min(outside + rows, last)],
+                    false => [inside.saturating_sub(1), inside + rows - 1, last.saturating_sub(1)],
+                };
+            }
             Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
             Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
         };
@@ -40,6 +52,17 @@ impl Reads {
         let (kernel, stride, own) = match self {
             Reads::All => return (0, height),
             Reads::Taken => return if descending { (0, 0) } else { (height, height) },
+            Reads::Banded { kernel, stride, rows } => {
+                let (half, stride, rows) = (kernel as usize / 2, stride as usize, max(rows, 1));
+                let band = y / rows * rows;
+                // Those of the bands that are still to come.
+                return match descending {
+                    true if band == 0 => (0, 0),
+                    true => (0, min((band - 1) * stride + half + 1, height)),
+                    false if (band + rows) * stride >= height => (height, height),
+                    false => (((band + rows) * stride).saturating_sub(half), height),
+                };
+            }
             Reads::Window { kernel, stride } => (kernel as usize, stride as usize, true),
             Reads::Streamed { kernel, stride } => (kernel as usize, stride as usize, false),
         };
@@ -100,7 +123,11 @@ impl Layer {
         match *self {
             Self::Conv(Conv { kernel: 1, stride: 1, .. }) => Reads::Streamed { kernel: 1, stride: 1 },
             Self::Conv(Conv { kernel, stride, .. }) => Reads::Window { kernel, stride },
-            Self::Block(block) if !block.is_general() && matches!(block.held(), (Held::Whole, _)) => Reads::Taken,
+            Self::Block(block @ Block { kernel, stride, .. }) if !block.is_general() => match block.held().0 {
+                Held::Whole => Reads::Taken,
+                Held::Grouped { rows, .. } => Reads::Banded { kernel, stride, rows },
+                Held::Wide | Held::Narrow | Held::Tight => Reads::Streamed { kernel, stride },
+            },
             Self::Block(Block { kernel, stride, .. }) => Reads::Streamed { kernel, stride },
             Self::Pool(_) | Self::Linear(_) | Self::Depthwise(_) => Reads::All,
         }
@@ -132,6 +159,7 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::tests::{config, layers, rings};
     use proptest::prelude::*;
 
@@ -141,8 +169,18 @@ mod tests {
         #[test]
         fn no_row_asks_for_more_than_the_lead(layer in prop_oneof![layers(), rings()], descending: bool) {
             let consumption = layer.consumption();
-            let most = (0..consumption.rows).map(|y| consumption.lead_at(y, descending)).max();
-            prop_assert_eq!(Some(consumption.lead(descending)), most);
+            prop_assert_eq!(Some(consumption.lead(descending)), most(&consumption, descending));
         }
+
+        #[test]
+        fn no_row_of_a_band_asks_for_more(layer in rings(), rows in 1..9_usize, descending: bool) {
+            let Layer::Block(Block { kernel, stride, .. }) = layer else { unreachable!("it is a block") };
+            let consumption = Consumption { reads: Reads::Banded { kernel, stride, rows }, ..layer.consumption() };
+            prop_assert_eq!(Some(consumption.lead(descending)), most(&consumption, descending));
+        }
+    }
+
+    fn most(consumption: &Consumption, descending: bool) -> Option<usize> {
+        (0..consumption.rows).map(|y| consumption.lead_at(y, descending)).max()
     }
 }

@@ -22,5 +22,5 @@ pub(crate) fn run<K: Kernels>(fused: &Fused<'_>, block: &Block, place: &Place, m
     let here = Place { input: 0, output: 0, descending: false, scratch: 0 };
     K::depthwise(&fused.filter, usize::from(block.output().height), map, &here, rest);
     let output = part_mut(maps, place.output, block.output().len());
-    K::product(&fused.project, TOGETHER, part(bytes(map), 0, block.depthwise_map().len()), output, rest);
+    K::product(&fused.project, block.together(), part(bytes(map), 0, block.depthwise_map().len()), output, rest);
 }

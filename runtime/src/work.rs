@@ -117,7 +117,11 @@ impl Block {
             (usize::from(self.kernel), usize::from(self.expanded), usize::from(self.channels));
         let part = segment(output.width);
         let [expand, project] = match held {
-            Held::Whole => [Tiles::new(1, height * width, TOGETHER), Tiles::new(1, rows * row, TOGETHER)],
+            Held::Whole => [Tiles::new(1, height * width, TOGETHER), Tiles::new(1, rows * row, self.together())],
+            Held::Grouped { rows: band, .. } => {
+                let taken = self.taken(band);
+                [Tiles::new(taken, width, CHUNK), Tiles::new(1, rows * row, self.together())]
+            }
             Held::Wide | Held::Narrow | Held::Tight => {
                 [Tiles::new(height, width, SEGMENT), Tiles::new(rows, row, part)]
             }
@@ -135,6 +139,7 @@ impl Block {
 
         let groups = match held {
             Held::Whole => rows * row.div_ceil(4),
+            Held::Grouped { .. } => rows * row.div_ceil(4),
             Held::Wide | Held::Narrow | Held::Tight => project.groups,
         };
         let products = groups * expanded * kernel * kernel;
@@ -168,6 +173,13 @@ impl Block {
                 count("ring: fours of padding", (kernel - 1) * quads * expanded);
             }
             Held::Narrow | Held::Tight => count("narrow ring: fours widened", rows * kernel * quads * expanded),
+            Held::Grouped { rows: band, channels } => {
+                let (groups, taken) = (expanded.div_ceil(channels), self.taken(band));
+                count("narrow ring: fours widened", rows * kernel * quads * expanded);
+                count("groups: rows", groups * (taken + rows));
+                count("groups: inputs", groups * taken * width.div_ceil(4) * usize::from(input.channels));
+                count("groups: bands", groups * rows.div_ceil(band));
+            }
             Held::Whole => {
                 let band = plane_band(kernel, self.stride.into());
                 let bands = rows.div_ceil(band);

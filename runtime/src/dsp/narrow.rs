@@ -64,7 +64,7 @@ pub(super) fn give_tight(fused: &Fused<'_>, rows: &Rows<'_>, y: usize, output: &
     for quad in 0..rows.channel_quads() {
         widen(rows, quad, ring, plane);
         let filtered = part_mut(ring, spent, filter.output_width * channels);
-        filter_pixels(rows, quad, y, plane, tile, filtered);
+        filter_pixels(rows, quad, y, plane, tile, (channels, filtered));
     }
     let filtered = part_mut(ring, spent, filter.output_width * channels);
     Dsp::product(&fused.project, long_segment(filter.output_width as u16), filtered, output, rest);
@@ -101,32 +101,38 @@ fn outputs<'a>(rows: &Rows<'a>, quad: usize, (y, x): (usize, usize), count: usiz
     }
 }
 
-/// Row `y` of outputs as pixels, for who does more with them than to multiply them.
-pub(super) fn filter(rows: &Rows<'_>, y: usize, ring: &[i8], lines: &mut [u32], output: &mut [i8]) {
+/// Row `y` of outputs as pixels, which begin `step` values apart.
+pub(super) fn filter(rows: &Rows<'_>, y: usize, ring: &[i8], lines: &mut [u32], step: usize, output: &mut [i8]) {
     let (plane, tile) = split_mut(lines, rows.quad_words());
     pad(rows, plane);
     for quad in 0..rows.channel_quads() {
         widen(rows, quad, ring, plane);
-        filter_pixels(rows, quad, y, plane, tile, output);
+        filter_pixels(rows, quad, y, plane, tile, (step, output));
     }
 }
 
-/// Four channels of row `y` of outputs, into pixels of all.
-fn filter_pixels(rows: &Rows<'_>, quad: usize, y: usize, plane: &[u32], tile: &mut [u32], output: &mut [i8]) {
-    let Filter { output_width, weights, .. } = rows.filter;
-    let channels = weights.channels.len();
+/// Four channels of row `y` of outputs, into pixels that begin `step` values apart.
+fn filter_pixels(
+    rows: &Rows<'_>,
+    quad: usize,
+    y: usize,
+    plane: &[u32],
+    tile: &mut [u32],
+    (step, output): (usize, &mut [i8]),
+) {
+    let Filter { output_width, .. } = rows.filter;
     let part = outputs(rows, quad, (y, 0), *output_width, plane);
     arch::filter(&part, part_mut(tile, 0, 8 * part.groups));
     let (whole, left) = (output_width / 4, output_width % 4);
-    let (groups, last) = (tile.as_chunks::<8>().0, 4 * whole * channels);
+    let (groups, last) = (tile.as_chunks::<8>().0, 4 * whole * step);
     if whole > 0 {
-        arch::pack(parts::part(groups, 0, whole), channels, rest_mut(output, 4 * quad));
+        arch::pack(parts::part(groups, 0, whole), step, rest_mut(output, 4 * quad));
     }
     if left > 0 {
         // A group of which not all pixels are there.
         let mut pixels = [0; 16];
         arch::pack(parts::part(groups, whole, 1), 4, &mut pixels);
-        let rest = rest_mut(output, last + 4 * quad).chunks_mut(channels.max(1));
+        let rest = rest_mut(output, last + 4 * quad).chunks_mut(step.max(1));
         for (pixel, own) in pixels.as_chunks::<4>().0.iter().zip(rest).take(left) {
             if let Some(own) = own.first_chunk_mut() {
                 *own = *pixel;

@@ -88,7 +88,7 @@ impl<'a, 'm> Lines<'a, 'm> {
             for (taps, own) in taps.chunks_exact_mut((2 * filter).max(1)).zip(own.taps.chunks_exact(filter.max(1))) {
                 taps.iter_mut().zip(own.iter().chain(own)).for_each(|(to, tap)| *to = *tap);
             }
-            windows((kernel, stride), height, rows, place.descending, |event| match event {
+            windows((kernel, stride), height, 0..rows, place.descending, |event| match event {
                 Event::Take { slot, row: Some(row) } => {
                     let start = place.input + row * width * channels + first;
                     if whole {

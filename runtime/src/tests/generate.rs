@@ -120,6 +120,25 @@ pub(crate) fn rings() -> impl Strategy<Value = Layer> {
     })
 }
 
+/// Those of them that expand.
+pub(super) fn expanding() -> impl Strategy<Value = Layer> {
+    rings().prop_filter("it expands", |layer| matches!(layer, Layer::Block(block) if block.expands()))
+}
+
+/// Blocks of the space `mcu` whose ring alone is about half of what they take layer by layer.
+pub(super) fn scarce() -> impl Strategy<Value = Layer> {
+    let block = |size, depth, expanded, kernel, stride, channels| {
+        let (input, activation) = (Shape::new(size, size, depth), Activation::Relu6);
+        Layer::Block(Block { input, expanded, kernel, stride, squeeze: 0, channels, residual: false, activation })
+    };
+    prop::sample::select(vec![
+        block(24, 8, 24, 7, 2, 16),
+        block(24, 8, 32, 7, 2, 16),
+        block(12, 16, 96, 5, 2, 24),
+        block(12, 16, 96, 7, 2, 24),
+    ])
+}
+
 fn depthwises() -> impl Strategy<Value = Layer> {
     (shapes(1..14), kernels(), 1_u8..3, activations()).prop_map(|(input, kernel, stride, activation)| {
         Layer::Depthwise(Depthwise { input, kernel, stride, activation })
