@@ -233,6 +233,7 @@ proptest! {
     #![proptest_config(config(8))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "a million products, which the test of all bands does with fewer")]
     fn blocks_that_memory_is_scarce_for_go_by_groups(problem in scarce().prop_flat_map(problem)) {
         let Layer::Block(block) = problem.step.layer else { unreachable!("it is a block") };
         prop_assert!(matches!(block.held().0, Held::Grouped { .. }), "{:?}", block.held());

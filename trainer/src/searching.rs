@@ -59,8 +59,8 @@ const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 
 /// Ways to a net within limits.
 const WAYS: [&str; 5] = [
-    "searched, the best by validation",
-    "searched, by prediction alone",
+    "searched",
+    "searched and verified",
     "best of the random nets by validation",
     "best of the random nets by prediction",
     "largest net scaled down",
@@ -80,7 +80,7 @@ pub struct Study<'a> {
     pub limits: Vec<Limits>,
     /// Nets along the front.
     pub front: usize,
-    /// The most promising nets of each search that are judged on the validation images, of which the best is chosen.
+    /// The most promising nets of each search that are judged on the validation images, of which the best is the verified one.
     pub verify: usize,
     /// Nets drawn within each problem's limits.
     pub random: usize,
@@ -144,7 +144,7 @@ pub struct Row {
     pub draws: usize,
     /// Different ones that were found, and judged on the validation images.
     pub random: usize,
-    /// The chosen net first.
+    /// The searched net first, then the verified one.
     pub ways: Vec<Way>,
 }
 
@@ -156,8 +156,10 @@ pub struct Way {
     /// What it leads to.
     #[serde(flatten)]
     pub answer: Answer,
-    /// Test accuracy of the chosen net less that of this one; `None` for itself.
+    /// Test accuracy of the searched net less that of this one; `None` for itself.
     pub gain: Option<Difference>,
+    /// The same of the verified net.
+    pub verified_gain: Option<Difference>,
 }
 
 /// Nets of one problem, before they are judged.
@@ -211,11 +213,9 @@ impl Study<'_> {
         let front: Vec<_> = front.iter().map(answer).collect();
         let rows = problems.iter().zip(&best).map(|(problem, ways)| {
             let right = |net: &Net| &tested[&net.arch].right;
-            let chosen = right(ways[0].1);
-            let way = |(i, &(name, net)): (usize, &(&'static str, &Net))| Way {
-                name,
-                answer: answer(net),
-                gain: (i > 0).then(|| Difference::of(chosen, right(net))),
+            let way = |(i, &(name, net)): (usize, &(&'static str, &Net))| {
+                let beside = |own: usize| (i != own).then(|| Difference::of(right(ways[own].1), right(net)));
+                Way { name, answer: answer(net), gain: beside(0), verified_gain: beside(1) }
             };
             Row {
                 limits: problem.limits,
@@ -279,13 +279,13 @@ impl Candidates {
         self.searched.iter().chain(&self.random).chain(&self.scaled)
     }
 
-    /// The chosen net, and what the other ways lead to.
+    /// The search's nets, and what the other ways lead to.
     fn ways(&self, validated: &HashMap<Arch, Judged>) -> Vec<(&'static str, &Net)> {
         let validation = |net: &Net| validated[&net.arch].accuracy();
         let prediction = |net: &Net| f64::from(net.accuracy);
         let nets = [
-            best(&self.searched, validation),
             self.searched.first(),
+            best(&self.searched, validation),
             best(&self.random, validation),
             best(&self.random, prediction),
             self.scaled.as_ref(),

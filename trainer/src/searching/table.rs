@@ -70,14 +70,15 @@ fn of_problem(row: &Row, unit: &str) -> Vec<String> {
     let mut lines = vec![
         format!("within {}, {} random nets (of {} drawn):", limits.join(" "), row.random, row.draws),
         String::new(),
-        format!("| net | {unit} | predicted | validation | test | searched − this |"),
-        "|---|---:|---:|---:|---:|---:|".into(),
+        format!("| net | {unit} | predicted | validation | test | searched − this | verified − this |"),
+        "|---|---:|---:|---:|---:|---:|---:|".into(),
     ];
     lines.extend(row.ways.iter().map(|way| {
-        let gain =
-            way.gain.map_or("".into(), |gain| format!("{} ± {}", signed(gain.points), points(gain.standard_error)));
+        let [gain, verified] = [way.gain, way.verified_gain].map(|gain| {
+            gain.map_or("".into(), |gain| format!("{} ± {}", signed(gain.points), points(gain.standard_error)))
+        });
         format!(
-            "| {} | {} | {} % | {} % | {} | {gain} |",
+            "| {} | {} | {} % | {} % | {} | {gain} | {verified} |",
             way.name,
             latency(&way.answer),
             points(way.answer.net.accuracy.into()),

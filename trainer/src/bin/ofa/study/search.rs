@@ -16,8 +16,8 @@ use crate::torch::{dataset_for, parse_device};
 
 /// What the search's answers come to on the test images, beside what was foretold and beside other ways to a net.
 ///
-/// Nets along the front are judged; and within each limit the chosen net, the best of random ones, and the largest net scaled
-/// down by hand: of those that make the same choice in all stages, counted from the largest, that of the most
+/// Nets along the front are judged; and within each limit the search's net, the verified one, the best of random ones, and the
+/// largest net scaled down by hand: of those that make the same choice in all stages, counted from the largest, that of the most
 /// multiply-accumulates.
 ///
 /// With the defaults about 820 nets are judged, each with statistics of its own: a second or two for each on two cores and
@@ -50,7 +50,7 @@ pub struct Cmd {
     /// Nets along the front of predicted accuracy and latency.
     #[arg(long, default_value_t = 20)]
     front: usize,
-    /// The most promising nets of each search, to be judged on all validation images: the best of them is the chosen one, as
+    /// The most promising nets of each search, to be judged on all validation images: the best of them is the verified one, as
     /// by `ofa search --verify`.
     #[arg(long, default_value_t = 20)]
     verify: usize,
