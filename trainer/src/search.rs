@@ -307,8 +307,10 @@ impl std::error::Error for Infeasible {}
 
 impl fmt::Display for Infeasible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = |quantity: Quantity| {
-            self.unit.as_deref().filter(|_| quantity == Quantity::Latency).unwrap_or(quantity.unit())
+        let unit = |quantity: Quantity| match quantity {
+            Quantity::Latency => format!(" {}", self.unit.as_deref().unwrap_or(quantity.unit())),
+            Quantity::Macs => String::new(),
+            _ => format!(" {}", quantity.unit()),
         };
         write!(f, "no net fits; of {SURVEYED} nets drawn evenly")?;
         for (i, Exclusion { limit, share }) in self.excluded.iter().enumerate() {
@@ -326,7 +328,7 @@ impl fmt::Display for Infeasible {
         for (quantity, limit) in self.limits.iter() {
             let value = cost.get(quantity).unwrap_or_default();
             let times = value as f64 / limit as f64;
-            write!(f, " {quantity} {value} {} ({times:.2} times the limit),", unit(quantity))?;
+            write!(f, " {quantity} {value}{} ({times:.2} times the limit),", unit(quantity))?;
         }
         write!(f, " predicted accuracy {:.2} %; it fits with", 100.0 * accuracy)?;
         for (quantity, limit) in self.limits.iter() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Entry, LatencyTable, Outcome, kind};
+use super::{LatencyTable, Outcome, kind};
 use crate::metrics::spearman;
 
 /// Standard errors that two medians must lie apart to differ.
@@ -32,7 +32,7 @@ pub struct Comparison {
     pub from: Side,
     /// Of the second.
     pub to: Side,
-    /// Layers that both have ticks of, in their order.
+    /// Layers that both have ticks of, in their order, then openings.
     pub layers: Vec<Change>,
     /// Layers that only the first has ticks of.
     pub only_from: usize,
@@ -66,7 +66,7 @@ pub struct Side {
 pub struct Change {
     /// The layer for people.
     pub layer: String,
-    /// Kind of layer.
+    /// Kind of layer, or that it is an opening.
     pub kind: &'static str,
     /// Ticks of the first table.
     pub from: u32,
@@ -96,29 +96,33 @@ pub struct Predicted {
 impl Comparison {
     /// Of the second with the first.
     pub fn new(from: &LatencyTable, to: &LatencyTable) -> Self {
-        let pairs: Vec<_> = from
-            .layers
-            .iter()
-            .filter_map(|a| Some((a, to.entry(&a.layer)?)))
-            .filter_map(|(a, b)| Some((a, b, a.ticks()?, b.ticks()?)))
-            .collect();
-        let change = |&(a, b, from, to): &(&Entry, &Entry, u32, u32)| Change {
-            layer: a.text.clone(),
-            kind: kind(&a.layer),
-            from,
-            to,
-            ratio: f64::from(to) / f64::from(from),
-            significant: significant(&a.outcome, &b.outcome),
+        let layers = from.layers.iter().filter_map(|a| {
+            let b = to.entry(&a.layer)?;
+            Some((&a.text, kind(&a.layer), &a.outcome, &b.outcome))
+        });
+        let openings = from.openings.iter().filter_map(|a| {
+            let b = to.openings.iter().find(|b| b.layers == a.layers)?;
+            Some((&a.text, "opening", &a.outcome, &b.outcome))
+        });
+        let pairs: Vec<_> = layers.chain(openings).collect();
+        let change = |&(text, kind, a, b): &(&String, &'static str, &Outcome, &Outcome)| {
+            let (from, to) = (a.ticks()?, b.ticks()?);
+            let (layer, ratio) = (text.clone(), f64::from(to) / f64::from(from));
+            Some(Change { layer, kind, from, to, ratio, significant: significant(a, b) })
         };
-        let layers: Vec<_> = pairs.iter().map(change).collect();
-        let with_ticks = |table: &LatencyTable| table.layers.iter().filter(|entry| entry.ticks().is_some()).count();
+        let layers: Vec<_> = pairs.iter().filter_map(change).collect();
+        let with_ticks = |table: &LatencyTable| {
+            let openings = table.openings.iter().map(|opening| &opening.outcome);
+            let outcomes = table.layers.iter().map(|entry| &entry.outcome).chain(openings);
+            outcomes.filter(|outcome| outcome.ticks().is_some()).count()
+        };
         let ticks = |side: fn(&Change) -> u32| layers.iter().map(|change| f64::from(side(change))).collect::<Vec<_>>();
         let logarithms = layers.iter().map(|change| change.ratio.ln()).sum::<f64>();
         let differ =
             |way: fn(&Change) -> bool| layers.iter().filter(|change| change.significant && way(change)).count();
         let sides = [from, to].map(Side::of);
         let same = sides[0].board == sides[1].board && sides[0].unit == sides[1].unit;
-        let outcomes = pairs.iter().flat_map(|(a, b, ..)| [(&a.outcome, &b.outcome), (&b.outcome, &a.outcome)]);
+        let outcomes = pairs.iter().flat_map(|&(_, _, a, b)| [(a, b), (b, a)]);
         let [from_side, to_side] = sides;
         Self {
             from: from_side,
@@ -182,7 +186,8 @@ fn significant(from: &Outcome, to: &Outcome) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{linear, table};
+    use super::super::tests::{linear, openings, table};
+    use super::super::{Entry, Opening};
     use super::*;
     use crate::estimate::Estimate;
     use runtime::Layer;
@@ -192,6 +197,19 @@ mod tests {
             outcome: Outcome::Measured { ticks, mad, runs: 4, outliers: vec![], checksum: "0".into() },
             ..Entry::refused(layer, "")
         }
+    }
+
+    #[test]
+    fn what_runs_as_one_is_compared_too() {
+        let [a, b, c] = openings();
+        let table = |of: &[([Layer; 2], u32)]| {
+            let openings = of.iter().map(|&(layers, ticks)| Opening::measured(layers, &[ticks], 0)).collect();
+            LatencyTable { openings, ..table(vec![measured(linear(1), 100, 0)]) }
+        };
+        let comparison = Comparison::new(&table(&[(a, 50), (b, 60)]), &table(&[(a, 40), (c, 70)]));
+        let Comparison { layers, only_from, only_to, faster, .. } = comparison;
+        assert_eq!((layers.len(), only_from, only_to, faster), (2, 1, 1, 1));
+        assert_eq!((layers[1].kind, layers[1].from, layers[1].to), ("opening", 50, 40));
     }
 
     #[test]

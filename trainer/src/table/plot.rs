@@ -1,6 +1,8 @@
 //! A table as a drawing: ticks over multiplications, and ticks of one.
 
-use super::{Entry, LatencyTable, Outcome};
+use runtime::Layer;
+
+use super::{LatencyTable, Outcome};
 use crate::panel::{self, MARGIN, Panel, WIDTH, escape};
 
 const MEASURED: &str = "#1f5fa8";
@@ -9,7 +11,9 @@ const PREDICTED: &str = "#d55e00";
 impl LatencyTable {
     /// SVG; `None` where no layer with multiplications has ticks.
     pub fn plot(&self) -> Option<String> {
-        let points: Vec<_> = self.layers.iter().filter_map(point).collect();
+        let layers = self.layers.iter().filter_map(|entry| point(&[entry.layer], &entry.outcome));
+        let openings = self.openings.iter().filter_map(|opening| point(&opening.layers, &opening.outcome));
+        let points: Vec<_> = layers.chain(openings).collect();
         let range = |value: fn(&Point) -> f64| {
             let ends =
                 points.iter().map(value).fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
@@ -54,31 +58,34 @@ impl Point {
     }
 }
 
-fn point(entry: &Entry) -> Option<Point> {
-    let macs = Some(entry.layer.macs() as f64).filter(|macs| *macs > 0.0)?;
-    let interval = match entry.outcome {
+/// Of a layer, or of two that run as one.
+fn point(layers: &[Layer], outcome: &Outcome) -> Option<Point> {
+    let macs = Some(layers.iter().map(Layer::macs).sum::<u64>() as f64).filter(|macs| *macs > 0.0)?;
+    let interval = match *outcome {
         Outcome::Predicted { low, high, .. } => Some([f64::from(low), f64::from(high)]),
         _ => None,
     };
-    Some(Point { macs, ticks: f64::from(entry.ticks()?), interval })
+    Some(Point { macs, ticks: f64::from(outcome.ticks()?), interval })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{linear, table};
-    use super::*;
+    use super::super::tests::{linear, openings, table};
+    use super::super::{Entry, Opening};
     use crate::estimate::Estimate;
 
     #[test]
-    fn each_layer_is_a_dot_in_both_panels_and_a_prediction_has_its_interval() {
+    fn each_layer_and_opening_is_a_dot_in_both_panels_and_a_prediction_has_its_interval() {
         let mut table = table(vec![
             Entry::measured(linear(3), &[70], 1),
             Entry::predicted(linear(4), Estimate { ticks: 90, low: 80, high: 95 }),
             Entry::refused(linear(5), "no"),
         ]);
         table.provenance.board = "<b>".into();
+        table.openings = vec![Opening::measured(openings()[0], &[900], 1)];
         let svg = table.plot().unwrap();
-        assert_eq!((svg.matches("<circle").count(), svg.matches("<polyline").count()), (4, 1));
+        assert_eq!((svg.matches("<circle").count(), svg.matches("<polyline").count()), (6, 1));
+        table.openings.clear();
         assert!(svg.contains("cycles on &lt;b>") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         table.layers.remove(0);
         table.layers.remove(0);
