@@ -94,8 +94,8 @@ impl<'a> Judge<'a> {
             let rank = Rank { excess, score: 0.0 };
             self.nets.push(Seen { genes, totals, prediction: None, rank });
         }
-        let ones: Vec<_> = asked.par_iter().map(|&net| self.coding.ones(&self.nets[net].genes)).collect();
-        let predictions = self.problem.predictor.predict_ones(&ones)?;
+        let ones = |&net: &usize| self.coding.ones(&self.nets[net].genes);
+        let predictions = self.problem.predictor.predict_ones(&asked, ones)?;
         for (net, prediction) in asked.into_iter().zip(predictions) {
             self.nets[net].prediction = Some(prediction);
         }
@@ -147,7 +147,7 @@ impl<'a> Judge<'a> {
     pub fn net(&self, seen: &Seen) -> Result<Net> {
         let prediction = match seen.prediction {
             Some(prediction) => prediction,
-            None => self.problem.predictor.predict_ones(&[self.coding.ones(&seen.genes)])?[0],
+            None => self.problem.predictor.predict_ones(&[&seen.genes], |genes| self.coding.ones(genes))?[0],
         };
         let Prediction { accuracy, deviation } = prediction;
         Ok(Net { arch: self.coding.arch(&seen.genes), accuracy, deviation, cost: seen.totals.cost() })
