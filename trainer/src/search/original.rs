@@ -66,7 +66,7 @@ pub(super) fn search(problem: &Problem, seed: u64) -> Result<f32> {
 /// The first draw within the limits.
 fn within(judge: &Judge, mut draw: impl FnMut() -> Spec) -> Result<Spec> {
     let mut draws = (0..DRAWS).map(|_| draw());
-    let found = draws.find(|spec| judge.excess(&spec.genes(&judge.coding)) <= 1.0);
+    let found = draws.find(|spec| judge.candidate(spec.genes(&judge.coding)).fits());
     found.context("hardly any net meets the limits")
 }
 
