@@ -182,24 +182,30 @@ impl Predictor {
     /// # Errors
     /// If a prediction is no finite number.
     pub(crate) fn predict_interval(&self, archs: &[Arch]) -> Result<Vec<Prediction>> {
-        let ones = |arch| {
+        let ones = |arch: &Arch| {
             let features = features(&self.space, arch).into_iter().zip(0..);
             features.filter(|(feature, _)| *feature > 0.0).map(|(_, position)| position).collect()
         };
-        self.predict_ones(&archs.iter().map(ones).collect::<Vec<Vec<u32>>>())
+        self.predict_ones(archs, ones)
     }
 
-    /// The same of archs whose [`features`] are 1 at these positions, ascending, and 0 elsewhere. Runs on rayon's
+    /// The same of nets whose [`features`] are 1 at these positions, ascending, and 0 elsewhere. Runs on rayon's
     /// threads; the bits depend on neither their number nor the processor.
     ///
     /// # Errors
     /// If a prediction is no finite number.
-    pub(crate) fn predict_ones(&self, ones: &[impl AsRef<[u32]> + Sync]) -> Result<Vec<Prediction>> {
-        let batch = |ones: &[_]| {
-            let members = self.network.run(ones);
+    pub(crate) fn predict_ones<T: Sync>(
+        &self,
+        nets: &[T],
+        ones: impl Fn(&T) -> Vec<u32> + Sync,
+    ) -> Result<Vec<Prediction>> {
+        let batch = |nets: &[T]| {
+            let members = self.network.run(&nets.iter().map(&ones).collect::<Vec<_>>());
             members.chunks_exact(self.network.outputs()).map(Prediction::of).collect::<Vec<_>>()
         };
-        let predictions: Vec<_> = ones.par_chunks(BATCH).flat_map_iter(batch).collect();
+        // Two for each thread, so that one that is held up leaves its second to another.
+        let size = nets.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, BATCH);
+        let predictions: Vec<_> = nets.par_chunks(size).flat_map_iter(batch).collect();
         let finite = |prediction: &Prediction| prediction.accuracy.is_finite() && prediction.deviation.is_finite();
         ensure!(
             predictions.iter().all(finite),

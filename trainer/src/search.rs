@@ -55,7 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::predictor::{Prediction, Predictor};
 use crate::space::{Arch, Space};
-use judge::Judge;
+use judge::{Judge, Seen};
 
 pub use beside::{Drawn, draw_within, scaled_down};
 pub use cost::{Cost, Costs};
@@ -249,20 +249,25 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
         Method::Auto | Method::Exhaustive => {
             let few = count.is_some_and(|count| count <= LISTABLE);
             ensure!(few, "the space has too many nets to look at all: more than {LISTABLE}");
-            judge.judge(judge.coding.all().collect(), usize::MAX)?;
+            judge.judge(judge.candidates(judge.coding.all().collect()), usize::MAX)?;
         }
     }
     let best = judge.best().expect("the smallest net is looked at");
     if !judge.fits(best) {
         return Err(infeasible(problem, &judge, best, seed)?.into());
     }
-    let best = judge.net(&judge.nets[best])?;
+    let best = judge.net(best)?;
     let mut fitting: Vec<usize> = (0..judge.nets.len()).filter(|&net| judge.fits(net)).collect();
+    if fitting.len() > TOP {
+        fitting.select_nth_unstable_by(TOP, |&a, &b| judge.order(a, b));
+        fitting.truncate(TOP);
+    }
     fitting.sort_by(|&a, &b| judge.order(a, b));
-    let top = fitting.iter().take(TOP).map(|&net| judge.net(&judge.nets[net])).collect::<Result<_>>()?;
-    let asked: Vec<_> = judge.nets.iter().filter_map(|seen| Some((seen, seen.prediction?))).collect();
-    let figures: Vec<_> = asked.iter().map(|(seen, said)| (said.accuracy, seen.totals.cost)).collect();
-    let front = front::front(&figures).into_iter().map(|net| judge.net(asked[net].0)).collect::<Result<_>>()?;
+    let top = fitting.iter().map(|&net| judge.net(net)).collect::<Result<_>>()?;
+    let figures = |seen: &Seen| Some((seen.prediction?.accuracy, seen.totals.cost));
+    let asked = (0..).zip(judge.nets.values()).filter_map(|(net, seen)| Some((net, figures(seen)?)));
+    let (asked, figures): (Vec<usize>, Vec<_>) = asked.unzip();
+    let front = front::front(&figures).into_iter().map(|net| judge.net(asked[net])).collect::<Result<_>>()?;
     Ok(Found {
         best,
         top,
@@ -291,8 +296,8 @@ fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Re
     let mut others: Vec<usize> = (0..judge.nets.len()).filter(|&net| net != nearest).collect();
     others.sort_by(|&a, &b| judge.order(a, b));
     let others = others.into_iter().filter(|&net| judge.nets[net].totals.cost().is_some());
-    let next = others.take(3).map(|net| judge.net(&judge.nets[net])).collect::<Result<_>>()?;
-    let nearest = judge.net(&judge.nets[nearest])?;
+    let next = others.take(3).map(|net| judge.net(net)).collect::<Result<_>>()?;
+    let nearest = judge.net(nearest)?;
     Ok(Infeasible {
         limits: *limits,
         unit: costs.unit().map(Into::into),

@@ -1,172 +1,189 @@
 //! A predictor's layers as plain matrix code.
 //!
-//! What it reads is one-hot, so the first layer is a sum of columns. The others are matrices, four nets times sixteen
-//! outputs at a time; an input that is 0 for all four nets, as ReLU makes many, is skipped.
+//! What it reads is one-hot, and ReLU makes about half of every other map 0: a map lists the values that are not, slice by
+//! slice. A block of weights, from one slice to another, stays in the first cache while all nets of a batch pass it.
 //!
 //! ```text
-//!            input k ──▶                     16 outputs
-//!   net 0   ┌──┬──┬──┐          k = 0  ┌────────────────┐
-//!     …     │  │  │  │             …   │   a panel of   │    sums[net][output] += value[k][net] · weight[k][output]
-//!   net 3   └──┴──┴──┘                 │  the weights   │
-//!                                      └────────────────┘
+//!            80 inputs k ──▶                 80 outputs
+//!   net 0   ┌─────────────┐            k = 0 ┌───────────────┐
+//!   net 1   │  slices of  │              …   │  a block of   │    sums[net][output] += value[k] · weight[k][output]
+//!     …     │  the map    │           k = 79 │  the weights  │
+//!           └─────────────┘                  └───────────────┘
 //! ```
 //!
 //! A sum adds its products in the order of the inputs, each product rounded before it is added, whatever the vectors of
 //! the processor are: lanes are different outputs, never parts of one sum. So the bits are the same on every processor,
 //! in every build and on any number of threads.
 
+use std::cell::RefCell;
+
 use super::Dense;
 use super::tile::Tile;
 
-/// Nets side by side.
-pub(super) const NETS: usize = 4;
-/// Outputs side by side.
-pub(super) const LANES: usize = 16;
-/// Groups of [`NETS`] nets that go through the layers together: they share a panel of weights while it is in the cache.
-const GROUPS: usize = 8;
-/// Nets that a thread takes at a time.
-pub(super) const BATCH: usize = GROUPS * NETS;
+/// Values in a slice of a map: a fifth of the original's 400, and a block of 25 KB.
+pub(super) const LANES: usize = 80;
+/// The most nets that go through the layers together.
+pub(super) const BATCH: usize = 128;
 
 /// Layers with a ReLU between each two, as [`super::write_mlp`] takes them.
 #[derive(Clone)]
 pub(super) struct Network {
-    first: Columns,
-    rest: Vec<Panels>,
-    outputs: usize,
+    layers: Vec<Layer>,
     tile: Tile,
 }
 
-/// The layer that reads features: for each a column of weights.
 #[derive(Clone)]
-struct Columns {
-    /// feature × output
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-/// A layer that reads another one.
-#[derive(Clone)]
-struct Panels {
+struct Layer {
     inputs: usize,
-    /// panel × input × lane; outputs that there are not weigh 0.
-    weights: Vec<[f32; LANES]>,
-    /// panel × lane
-    bias: Vec<[f32; LANES]>,
+    outputs: usize,
+    /// Slice of the outputs × input; outputs that there are not weigh 0.
+    weights: Vec<Lanes>,
+    /// Slice of the outputs.
+    bias: Vec<Lanes>,
 }
 
-/// A map of [`NETS`] nets: the positions whose value is not 0 for all of them, and those values.
-struct Group {
-    positions: Vec<u32>,
-    values: Vec<[f32; NETS]>,
+/// A value for each output of a slice. Aligned, so that no vector of them lies in two lines of the cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub [f32; LANES]);
+
+/// The values of a slice of a net's map that are not 0.
+#[derive(Clone)]
+pub(super) struct Slice {
+    count: usize,
+    values: [Value; LANES],
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Value {
+    /// In the slice.
+    pub position: u32,
+    pub value: f32,
+}
+
+/// What a batch fills.
+#[derive(Default)]
+struct Scratch {
+    /// slice × net, and more
+    map: Vec<Slice>,
+    /// slice × net
+    sums: Vec<Lanes>,
+}
+
+thread_local! {
+    /// Kept, as memory that is got anew for each batch takes as long as a layer.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Network {
     /// # Panics
     /// If there are no layers.
     pub fn new(layers: &[Dense]) -> Self {
-        let (first, rest) = layers.split_first().expect("a network has layers");
-        let outputs = first.bias.len();
-        let column = |input: usize| (0..outputs).map(move |output| first.weights[output * first.inputs + input]);
-        Self {
-            first: Columns { weights: (0..first.inputs).flat_map(column).collect(), bias: first.bias.clone() },
-            rest: rest.iter().map(Panels::new).collect(),
-            outputs: layers[layers.len() - 1].bias.len(),
-            tile: Tile::detect(),
-        }
+        assert!(!layers.is_empty(), "a network has layers");
+        Self { layers: layers.iter().map(Layer::new).collect(), tile: Tile::detect() }
     }
 
     /// Length of its output.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.layers[self.layers.len() - 1].outputs
     }
 
-    /// The outputs of at most [`BATCH`] nets, net × output, of which each row lists its ones.
+    /// The outputs of nets, net × output, of which each row lists its ones, ascending.
     pub fn run(&self, ones: &[impl AsRef<[u32]>]) -> Vec<f32> {
-        let mut maps: Vec<Group> = ones.chunks(NETS).map(|rows| self.first.map(rows)).collect();
-        for layer in &self.rest {
-            maps.iter_mut().for_each(Group::relu);
-            maps = layer.multiply(&maps, self.tile);
-        }
-        let mut outputs = vec![0.0; ones.len() * self.outputs];
-        for (i, row) in outputs.chunks_exact_mut(self.outputs).enumerate() {
-            let values = &maps[i / NETS].values;
-            row.iter_mut().zip(values).for_each(|(output, value)| *output = value[i % NETS]);
-        }
-        outputs
-    }
-}
-
-impl Columns {
-    fn map(&self, rows: &[impl AsRef<[u32]>]) -> Group {
-        let outputs = self.bias.len();
-        let mut values = vec![[0.0; NETS]; outputs];
-        let mut sums = vec![];
-        for (net, row) in rows.iter().enumerate() {
-            sums.clone_from(&self.bias);
-            let column = |&one: &u32| &self.weights[one as usize * outputs..][..outputs];
-            // Four columns at a time, so that a sum is loaded once for them.
-            let (fours, rest) = row.as_ref().as_chunks::<4>();
-            for ones in fours {
-                let [a, b, c, d] = ones.each_ref().map(column);
-                for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                    *sum = *sum + a + b + c + d;
+        SCRATCH.with_borrow_mut(|Scratch { map, sums }| {
+            read(ones, self.layers[0].slices(), map);
+            for (i, layer) in self.layers.iter().enumerate() {
+                if i > 0 {
+                    relu(sums, map);
                 }
+                layer.multiply(map, ones.len(), self.tile, sums);
             }
-            for column in rest.iter().map(column) {
-                sums.iter_mut().zip(column).for_each(|(sum, weight)| *sum += weight);
-            }
-            values.iter_mut().zip(&sums).for_each(|(value, sum)| value[net] = *sum);
-        }
-        Group::dense(values)
+            let value = |net: usize, output: usize| sums[output / LANES * ones.len() + net].0[output % LANES];
+            (0..ones.len()).flat_map(|net| (0..self.outputs()).map(move |output| value(net, output))).collect()
+        })
     }
 }
 
-impl Panels {
+/// The map of the features, of so many slices.
+fn read(ones: &[impl AsRef<[u32]>], slices: usize, map: &mut Vec<Slice>) {
+    let map = room(map, slices * ones.len());
+    map.iter_mut().for_each(|slice| slice.count = 0);
+    for (net, row) in ones.iter().enumerate() {
+        for one in row.as_ref().iter().map(|&one| one as usize) {
+            map[one / LANES * ones.len() + net].push(one % LANES, 1.0);
+        }
+    }
+}
+
+/// Keeps what is above 0; a value that is no number stays.
+fn relu(sums: &[Lanes], map: &mut Vec<Slice>) {
+    for (slice, sums) in room(map, sums.len()).iter_mut().zip(sums) {
+        let mut count = 0;
+        // Without a branch, which would be guessed wrong every other time.
+        for (position, &value) in (0..).zip(&sums.0) {
+            slice.values[count] = Value { position, value };
+            count += usize::from(value > 0.0 || value.is_nan());
+        }
+        slice.count = count;
+    }
+}
+
+/// The first so many slices, whatever is in them.
+fn room(map: &mut Vec<Slice>, count: usize) -> &mut [Slice] {
+    if map.len() < count {
+        map.resize(count, Slice::default());
+    }
+    &mut map[..count]
+}
+
+impl Layer {
     fn new(layer: &Dense) -> Self {
         let outputs = layer.bias.len();
-        let lanes = |panel: usize, value: &dyn Fn(usize) -> f32| {
-            std::array::from_fn(|lane| Some(panel * LANES + lane).filter(|&at| at < outputs).map_or(0.0, value))
+        let lanes = |slice: usize, value: &dyn Fn(usize) -> f32| {
+            let value = |lane| Some(slice * LANES + lane).filter(|&at| at < outputs).map_or(0.0, value);
+            Lanes(std::array::from_fn(value))
         };
-        let panels = 0..outputs.div_ceil(LANES);
-        let input = |panel, input| lanes(panel, &|output| layer.weights[output * layer.inputs + input]);
+        let slices = 0..outputs.div_ceil(LANES);
+        let input = |slice, input| lanes(slice, &|output| layer.weights[output * layer.inputs + input]);
         Self {
             inputs: layer.inputs,
-            weights: panels.clone().flat_map(|panel| (0..layer.inputs).map(move |i| input(panel, i))).collect(),
-            bias: panels.map(|panel| lanes(panel, &|output| layer.bias[output])).collect(),
+            outputs,
+            weights: slices.clone().flat_map(|slice| (0..layer.inputs).map(move |i| input(slice, i))).collect(),
+            bias: slices.map(|slice| lanes(slice, &|output| layer.bias[output])).collect(),
         }
     }
 
-    /// What it makes of each map.
-    fn multiply(&self, maps: &[Group], tile: Tile) -> Vec<Group> {
-        let mut outputs = vec![vec![[0.0; NETS]; self.bias.len() * LANES]; maps.len()];
-        for (p, (weights, bias)) in self.weights.chunks_exact(self.inputs).zip(&self.bias).enumerate() {
-            for (map, output) in maps.iter().zip(&mut outputs) {
-                let sums = tile.sums(weights, bias, &map.positions, &map.values);
-                for (lane, values) in output[p * LANES..][..LANES].iter_mut().enumerate() {
-                    *values = std::array::from_fn(|net| sums[net][lane]);
-                }
+    /// How many it reads of each net.
+    fn slices(&self) -> usize {
+        self.inputs.div_ceil(LANES)
+    }
+
+    /// What it makes of the map of so many nets, slice × net.
+    fn multiply(&self, map: &[Slice], nets: usize, tile: Tile, sums: &mut Vec<Lanes>) {
+        sums.clear();
+        for (i, (bias, weights)) in self.bias.iter().zip(self.weights.chunks_exact(self.inputs)).enumerate() {
+            let start = sums.len();
+            sums.resize(start + nets, *bias);
+            for (block, slices) in weights.chunks(LANES).zip(map.chunks_exact(nets)) {
+                tile.add(block, slices, &mut sums[start..], self.outputs - i * LANES);
             }
         }
-        outputs.into_iter().map(Group::dense).collect()
     }
 }
 
-impl Group {
-    /// A map that holds all its values.
-    fn dense(values: Vec<[f32; NETS]>) -> Self {
-        Self { positions: (0..values.len() as u32).collect(), values }
+impl Slice {
+    pub fn push(&mut self, position: usize, value: f32) {
+        self.values[self.count] = Value { position: position as u32, value };
+        self.count += 1;
     }
 
-    /// Keeps what is above 0; a value that is no number stays.
-    fn relu(&mut self) {
-        let mut kept = 0;
-        for i in 0..self.values.len() {
-            let values = self.values[i].map(|value| if value < 0.0 { 0.0 } else { value });
-            self.values[kept] = values;
-            self.positions[kept] = self.positions[i];
-            kept += usize::from(values.iter().any(|&value| value != 0.0));
-        }
-        self.values.truncate(kept);
-        self.positions.truncate(kept);
+    pub fn values(&self) -> &[Value] {
+        &self.values[..self.count]
+    }
+}
+
+impl Default for Slice {
+    fn default() -> Self {
+        Self { count: 0, values: [Value::default(); LANES] }
     }
 }

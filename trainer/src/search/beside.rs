@@ -48,13 +48,13 @@ pub fn draw_within(problem: &Problem, count: usize, rng: &mut impl Rng) -> Resul
     let mut draws = 0;
     while within.len() < count && draws < DRAWS {
         draws += 1;
-        let genes = judge.coding.sample(rng);
-        if judge.excess(&genes) <= 1.0 && known.insert(genes.clone()) {
-            within.push(genes);
+        let net = judge.candidate(judge.coding.sample(rng));
+        if net.fits() && known.insert(net.genes.clone()) {
+            within.push(net);
         }
     }
     let positions = judge.judge(within, usize::MAX)?;
-    let nets = positions.into_iter().flatten().map(|net| judge.net(&judge.nets[net])).collect::<Result<_>>()?;
+    let nets = positions.into_iter().flatten().map(|net| judge.net(net)).collect::<Result<_>>()?;
     Ok(Drawn { nets, draws })
 }
 

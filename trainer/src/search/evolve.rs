@@ -8,8 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::genes::Genes;
-use super::judge::Judge;
+use super::judge::{Candidate, Judge};
 use crate::space::pick;
 
 const POPULATION: usize = 100;
@@ -66,7 +65,7 @@ enum Phase {
 pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()> {
     let mut islands: Vec<_> = (0..ISLANDS).map(|island| Island::new(seed, island)).collect();
     let ends = judge.coding.ends();
-    let ends = judge.judge(ends.into(), effort.evaluations)?;
+    let ends = judge.judge(judge.candidates(ends.into()), effort.evaluations)?;
     let mut best = ends.into_iter().flatten().min_by(|&a, &b| judge.order(a, b));
     let mut ended: Vec<usize> = vec![];
     let (mut fruitless, mut idle) = (0, 0);
@@ -99,7 +98,7 @@ impl Island {
     }
 
     /// The nets that it wants to know of next.
-    fn propose(&mut self, judge: &Judge, ended: &[usize]) -> Vec<Genes> {
+    fn propose(&mut self, judge: &Judge, ended: &[usize]) -> Vec<Candidate> {
         let rng = &mut self.rng;
         match self.phase {
             Phase::Fresh if ended.len() > 3 && rng.random_bool(AMONG_BESTS) => {
@@ -112,8 +111,9 @@ impl Island {
                 children(judge, &self.population, rng)
             }
             Phase::Climbing => {
-                let best = &judge.nets[self.population[0]].genes;
-                let mut around = judge.coding.neighbours(best);
+                let best = judge.genes(self.population[0]);
+                let neighbours = judge.coding.neighbours(best).into_iter();
+                let mut around: Vec<_> = neighbours.map(|genes| judge.candidate(genes)).collect();
                 around.extend((0..PAIRS).map(|_| {
                     let mut other = best.clone();
                     (0..2).for_each(|_| judge.coding.nudge(&mut other, rng));
@@ -151,11 +151,11 @@ impl Island {
 }
 
 /// New nets: as many mutants as crosses of the parents.
-fn children(judge: &Judge, parents: &[usize], rng: &mut ChaCha8Rng) -> Vec<Genes> {
-    let mut children: Vec<Genes> = vec![];
+fn children(judge: &Judge, parents: &[usize], rng: &mut ChaCha8Rng) -> Vec<Candidate> {
+    let mut children: Vec<Candidate> = vec![];
     let mut attempts = 0;
     while children.len() < POPULATION - PARENTS && attempts < ATTEMPTS {
-        let mut parent = || &judge.nets[parents[rng.random_range(0..parents.len())]].genes;
+        let mut parent = || judge.genes(parents[rng.random_range(0..parents.len())]);
         let (mother, father) = (parent(), parent());
         let child = if rng.random() {
             judge.coding.mutate(mother, pick(&MUTATIONS, rng), rng)
@@ -163,7 +163,7 @@ fn children(judge: &Judge, parents: &[usize], rng: &mut ChaCha8Rng) -> Vec<Genes
             judge.coding.cross(mother, father, rng)
         };
         let child = judge.repair(child, rng);
-        if judge.knows(&child) || children.contains(&child) {
+        if judge.knows(&child.genes) || children.contains(&child) {
             attempts += 1;
         } else {
             children.push(child);

@@ -125,7 +125,7 @@ impl Coding {
 
     /// The positions of the ones among its [features](crate::predictor::features), ascending.
     pub fn ones(&self, genes: &Genes) -> Vec<u32> {
-        let mut ones = vec![];
+        let mut ones = Vec::with_capacity(2 * genes.0.len());
         for stage in &self.stages {
             let (kernels, expands) = (stage.kernels.len(), stage.expands.len());
             for (position, block) in genes.blocks(stage).enumerate() {

@@ -1,9 +1,10 @@
 //! What the search has looked at: each net once.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -17,9 +18,18 @@ use crate::predictor::Prediction;
 /// So many single changes are tried to bring a net within the limits.
 const REPAIRS: usize = 100;
 
+/// A net that may be looked at. The genes come last, as two nets that differ mostly differ in costs.
+#[derive(PartialEq)]
+pub(super) struct Candidate {
+    /// On the first board.
+    totals: Totals,
+    /// The worst quotient of what it costs and what it may cost, but no less than 1.
+    excess: f64,
+    pub genes: Genes,
+}
+
 /// A net that was looked at.
 pub(super) struct Seen {
-    pub genes: Genes,
     /// On the first board.
     pub totals: Totals,
     /// `None` where the net misses a limit of its costs: it was not worth asking.
@@ -41,10 +51,16 @@ pub(super) struct Judge<'a> {
     problem: &'a Problem<'a>,
     pub coding: Coding,
     boards: Vec<Lookup>,
-    pub nets: Vec<Seen>,
-    known: HashMap<Genes, usize>,
+    pub nets: IndexMap<Genes, Seen>,
     /// How many nets the predictor was asked about.
     pub evaluations: usize,
+}
+
+impl Candidate {
+    /// Whether it costs no more than it may.
+    pub fn fits(&self) -> bool {
+        self.excess <= 1.0
+    }
 }
 
 impl<'a> Judge<'a> {
@@ -55,12 +71,12 @@ impl<'a> Judge<'a> {
         let coding = Coding::new(problem.space, &open);
         let board = |(costs, _): &(&Costs, Limits)| Lookup::new(problem.space, &coding, costs, &open);
         let boards = problem.boards.iter().map(board).collect();
-        Ok(Self { problem, coding, boards, nets: vec![], known: HashMap::new(), evaluations: 0 })
+        Ok(Self { problem, coding, boards, nets: IndexMap::new(), evaluations: 0 })
     }
 
     /// Whether this net was looked at.
     pub fn knows(&self, genes: &Genes) -> bool {
-        self.known.contains_key(genes)
+        self.nets.contains_key(genes)
     }
 
     /// The position of each of these nets among [`Judge::nets`]. Those that are new are looked at, as long as no more
@@ -68,18 +84,16 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// If the predictor fails.
-    pub fn judge(&mut self, nets: Vec<Genes>, most: usize) -> Result<Vec<Option<usize>>> {
-        let costs: Vec<_> = nets.par_iter().map(|genes| (!self.knows(genes)).then(|| self.costs(genes))).collect();
+    pub fn judge(&mut self, nets: Vec<Candidate>, most: usize) -> Result<Vec<Option<usize>>> {
         let mut positions = Vec::with_capacity(nets.len());
-        let first = self.nets.len();
         let mut asked = vec![];
-        for (genes, costs) in nets.into_iter().zip(costs) {
-            let (totals, excess) = match (self.known.get(&genes), costs) {
-                (None, Some(costs)) => costs,
-                (known, _) => {
-                    positions.push(known.copied());
+        for Candidate { totals, excess, genes } in nets {
+            let new = match self.nets.entry(genes) {
+                Entry::Occupied(known) => {
+                    positions.push(Some(known.index()));
                     continue;
                 }
+                Entry::Vacant(new) => new,
             };
             if excess <= 1.0 {
                 if self.evaluations == most {
@@ -87,47 +101,70 @@ impl<'a> Judge<'a> {
                     continue;
                 }
                 self.evaluations += 1;
-                asked.push(self.nets.len());
+                asked.push(new.index());
             }
-            self.known.insert(genes.clone(), self.nets.len());
-            positions.push(Some(self.nets.len()));
-            let rank = Rank { excess, score: 0.0 };
-            self.nets.push(Seen { genes, totals, prediction: None, rank });
+            positions.push(Some(new.index()));
+            new.insert(Seen { totals, prediction: None, rank: Rank { excess, score: 0.0 } });
         }
-        let ones: Vec<_> = asked.par_iter().map(|&net| self.coding.ones(&self.nets[net].genes)).collect();
-        let predictions = self.problem.predictor.predict_ones(&ones)?;
+        let ones = |&net: &usize| self.coding.ones(self.genes(net));
+        let predictions = self.problem.predictor.predict_ones(&asked, ones)?;
         for (net, prediction) in asked.into_iter().zip(predictions) {
-            self.nets[net].prediction = Some(prediction);
-        }
-        for net in &mut self.nets[first..] {
-            net.rank = rank(self.problem, net);
+            let seen = &mut self.nets[net];
+            seen.prediction = Some(prediction);
+            seen.rank = rank(self.problem, seen, &prediction);
         }
         Ok(positions)
     }
 
+    /// Which net is at a position of [`Judge::nets`].
+    pub fn genes(&self, net: usize) -> &Genes {
+        self.nets.get_index(net).expect("a net was looked at").0
+    }
+
+    /// With what it costs.
+    pub fn candidate(&self, genes: Genes) -> Candidate {
+        let mut all = self.boards.iter().zip(&self.problem.boards).map(|(board, (_, limits))| {
+            let totals = board.totals(&self.coding, &genes);
+            // The fewer layers are refused the nearer, and any is worse than any miss.
+            let excess = match totals.refused {
+                0 => limits.excess(Some(&totals.cost)),
+                refused => 1e18 * f64::from(refused),
+            };
+            (totals, excess)
+        });
+        let (totals, first) = all.next().expect("a problem has a board");
+        let excess = all.map(|(_, excess)| excess).fold(first, f64::max).max(1.0);
+        Candidate { genes, totals, excess }
+    }
+
+    /// The same of many, on all threads.
+    pub fn candidates(&self, nets: Vec<Genes>) -> Vec<Candidate> {
+        nets.into_par_iter().map(|genes| self.candidate(genes)).collect()
+    }
+
     /// The net itself, or one near it that comes closer to the limits, within them if that is found.
-    pub fn repair(&self, mut genes: Genes, rng: &mut impl Rng) -> Genes {
-        let mut excess = self.excess(&genes);
+    pub fn repair(&self, genes: Genes, rng: &mut impl Rng) -> Candidate {
+        let mut net = self.candidate(genes);
         for _ in 0..REPAIRS {
-            if excess <= 1.0 {
+            if net.fits() {
                 break;
             }
-            let mut other = genes.clone();
+            let mut other = net.genes.clone();
             self.coding.nudge(&mut other, rng);
-            let less = self.excess(&other);
-            if less < excess {
-                (genes, excess) = (other, less);
+            let other = self.candidate(other);
+            if other.excess < net.excess {
+                net = other;
             }
         }
-        genes
+        net
     }
 
     /// Best first: those that fit by what is asked for, then those that don't by how much they miss. Of equals the
     /// cheaper.
     pub fn order(&self, a: usize, b: usize) -> Ordering {
-        let (a, b) = (&self.nets[a], &self.nets[b]);
-        let by_rank = a.rank.excess.total_cmp(&b.rank.excess).then(b.rank.score.total_cmp(&a.rank.score));
-        by_rank.then(a.totals.cost.cmp(&b.totals.cost)).then_with(|| a.genes.cmp(&b.genes))
+        let [one, other] = [a, b].map(|net| &self.nets[net]);
+        let by_rank = one.rank.excess.total_cmp(&other.rank.excess).then(other.rank.score.total_cmp(&one.rank.score));
+        by_rank.then(one.totals.cost.cmp(&other.totals.cost)).then_with(|| self.genes(a).cmp(self.genes(b)))
     }
 
     /// Whether a net is within all limits.
@@ -144,40 +181,20 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// If the predictor fails.
-    pub fn net(&self, seen: &Seen) -> Result<Net> {
+    pub fn net(&self, net: usize) -> Result<Net> {
+        let (genes, seen) = self.nets.get_index(net).expect("a net was looked at");
         let prediction = match seen.prediction {
             Some(prediction) => prediction,
-            None => self.problem.predictor.predict_ones(&[self.coding.ones(&seen.genes)])?[0],
+            None => self.problem.predictor.predict_ones(&[genes], |genes| self.coding.ones(genes))?[0],
         };
         let Prediction { accuracy, deviation } = prediction;
-        Ok(Net { arch: self.coding.arch(&seen.genes), accuracy, deviation, cost: seen.totals.cost() })
-    }
-
-    /// What a net costs on the first board, and its worst excess over a limit of any.
-    fn costs(&self, genes: &Genes) -> (Totals, f64) {
-        let mut all = self.boards.iter().zip(&self.problem.boards).map(|(board, (_, limits))| {
-            let totals = board.totals(&self.coding, genes);
-            // The fewer layers are refused the nearer, and any is worse than any miss.
-            let excess = match totals.refused {
-                0 => limits.excess(Some(&totals.cost)),
-                refused => 1e18 * f64::from(refused),
-            };
-            (totals, excess)
-        });
-        let (totals, first) = all.next().expect("a problem has a board");
-        (totals, all.map(|(_, excess)| excess).fold(first, f64::max).max(1.0))
-    }
-
-    /// The worst quotient of what a net costs and what it may cost.
-    pub fn excess(&self, genes: &Genes) -> f64 {
-        self.costs(genes).1
+        Ok(Net { arch: self.coding.arch(genes), accuracy, deviation, cost: seen.totals.cost() })
     }
 }
 
-fn rank(problem: &Problem, net: &Seen) -> Rank {
-    let Some(prediction) = net.prediction else { return net.rank };
+fn rank(problem: &Problem, net: &Seen, prediction: &Prediction) -> Rank {
     let goal = &problem.goal;
-    let accuracy = f64::from(goal.figure.of(&prediction));
+    let accuracy = f64::from(goal.figure.of(prediction));
     match goal.objective {
         Objective::Accuracy => Rank { score: accuracy, ..net.rank },
         Objective::Latency { least } => {

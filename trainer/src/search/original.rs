@@ -40,8 +40,7 @@ pub(super) fn search(problem: &Problem, seed: u64) -> Result<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rng = &mut rng;
     let evaluate = |specs: Vec<Spec>| -> Result<Vec<(f32, Spec)>> {
-        let ones: Vec<_> = specs.iter().map(|spec| coding.ones(&spec.genes(coding))).collect();
-        let predictions = problem.predictor.predict_ones(&ones)?;
+        let predictions = problem.predictor.predict_ones(&specs, |spec| coding.ones(&spec.genes(coding)))?;
         Ok(predictions.into_iter().map(|prediction| prediction.accuracy).zip(specs).collect())
     };
     let first = (0..POPULATION).map(|_| within(&judge, || Spec::sample(coding, rng))).collect::<Result<_>>()?;
@@ -67,7 +66,7 @@ pub(super) fn search(problem: &Problem, seed: u64) -> Result<f32> {
 /// The first draw within the limits.
 fn within(judge: &Judge, mut draw: impl FnMut() -> Spec) -> Result<Spec> {
     let mut draws = (0..DRAWS).map(|_| draw());
-    let found = draws.find(|spec| judge.excess(&spec.genes(&judge.coding)) <= 1.0);
+    let found = draws.find(|spec| judge.candidate(spec.genes(&judge.coding)).fits());
     found.context("hardly any net meets the limits")
 }
 

@@ -9,8 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::genes::Genes;
-use super::judge::{Judge, Seen};
+use super::judge::{Candidate, Judge, Seen};
 use super::{LISTABLE, LISTED, Method, Net, Problem};
 use crate::search::evolve::Effort;
 use crate::space::pick;
@@ -68,7 +67,7 @@ pub fn search_front(problem: &Problem, seed: u64) -> Result<FoundFront> {
         Method::Auto | Method::Exhaustive => {
             let few = count.is_some_and(|count| count <= LISTABLE);
             ensure!(few, "the space has too many nets to look at all: more than {LISTABLE}");
-            let all = judge.judge(judge.coding.all().collect(), usize::MAX)?;
+            let all = judge.judge(judge.candidates(judge.coding.all().collect()), usize::MAX)?;
             front.add(&judge, all.into_iter().flatten());
         }
     }
@@ -76,7 +75,7 @@ pub fn search_front(problem: &Problem, seed: u64) -> Result<FoundFront> {
         // Says why.
         super::search(problem, seed)?;
     }
-    let mut nets = front.0.iter().map(|member| judge.net(&judge.nets[member.net])).collect::<Result<Vec<_>>>()?;
+    let mut nets = front.0.iter().map(|member| judge.net(member.net)).collect::<Result<Vec<_>>>()?;
     nets.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy).then(a.cost.cmp(&b.cost)));
     Ok(FoundFront {
         nets,
@@ -88,7 +87,7 @@ pub fn search_front(problem: &Problem, seed: u64) -> Result<FoundFront> {
 
 fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut first = judge.coding.ends().to_vec();
+    let mut first = judge.candidates(judge.coding.ends().into());
     first.extend((0..CHILDREN).map(|_| judge.repair(judge.coding.sample(&mut rng), &mut rng)));
     let positions = judge.judge(first, most)?;
     front.add(judge, positions.into_iter().flatten());
@@ -102,7 +101,10 @@ fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Res
         }
         let nets = match &around[..] {
             [] => children(judge, front, &mut rng),
-            around => around.iter().flat_map(|&net| judge.coding.neighbours(&judge.nets[net].genes)).collect(),
+            around => {
+                let neighbours = |&net: &usize| judge.coding.neighbours(judge.genes(net));
+                judge.candidates(around.iter().flat_map(neighbours).collect())
+            }
         };
         front.0.iter_mut().filter(|member| around.contains(&member.net)).for_each(|member| member.explored = true);
         let positions = judge.judge(nets, most)?;
@@ -112,12 +114,12 @@ fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Res
     Ok(())
 }
 
-fn children(judge: &Judge, front: &Archive, rng: &mut ChaCha8Rng) -> Vec<Genes> {
+fn children(judge: &Judge, front: &Archive, rng: &mut ChaCha8Rng) -> Vec<Candidate> {
     let streams: Vec<(usize, usize, u64)> =
         front.parents(rng).into_iter().map(|(mother, father)| (mother, father, rng.random())).collect();
     let child = |&(mother, father, stream): &(usize, usize, u64)| {
         let mut rng = ChaCha8Rng::seed_from_u64(stream);
-        let [mother, father] = [mother, father].map(|net| &judge.nets[net].genes);
+        let [mother, father] = [mother, father].map(|net| judge.genes(net));
         let child = match rng.random_range(0..3) {
             0 => judge.coding.mutate(mother, pick(&MUTATIONS, &mut rng), &mut rng),
             1 => judge.coding.cross(mother, father, &mut rng),
