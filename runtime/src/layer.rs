@@ -405,18 +405,20 @@ impl Layer {
         match self {
             Self::Conv(conv) => {
                 let out = conv.output();
-                out.height as u64 * out.width as u64 * conv.matrix_taps() as u64
+                (out.height as u64 * out.width as u64).saturating_mul(conv.matrix_taps() as u64)
             }
             Self::Block(block) => {
                 let input = block.input.height as u64 * block.input.width as u64;
                 let out = block.output();
                 let out = out.height as u64 * out.width as u64;
-                let hidden = input * block.expand_taps() as u64 + out * block.depthwise_taps() as u64;
-                hidden + out * block.project_taps() as u64 + block.squeeze_taps() as u64
+                let [expand, filter] = [block.expand_taps() as u64, block.depthwise_taps() as u64];
+                let hidden = input.saturating_mul(expand).saturating_add(out.saturating_mul(filter));
+                let project = out.saturating_mul(block.project_taps() as u64);
+                hidden.saturating_add(project).saturating_add(block.squeeze_taps() as u64)
             }
             Self::Depthwise(depthwise) => {
                 let out = depthwise.output();
-                out.height as u64 * out.width as u64 * depthwise.filter_taps() as u64
+                (out.height as u64 * out.width as u64).saturating_mul(depthwise.filter_taps() as u64)
             }
             Self::Pool(_) => 0,
             Self::Linear(linear) => linear.inputs as u64 * linear.outputs as u64,

@@ -13,7 +13,7 @@ mod host;
 
 use std::slice;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use runtime::{Activation, Block, Conv, Depthwise, Layer, Linear, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -34,8 +34,8 @@ pub struct Problem {
     /// Height, width, channels.
     input: [u16; 3],
     out: Option<u16>,
-    #[serde(default = "one")]
-    kernel: u8,
+    /// Of a pointwise or linear layer 1 or nothing.
+    kernel: Option<u8>,
     #[serde(default = "one")]
     stride: u8,
     /// Expanded channels of a block; 0: it does not expand.
@@ -79,7 +79,29 @@ impl Problem {
     /// Names the field that is wrong.
     pub fn parse(problem: &Map<String, Value>) -> Result<Self> {
         let value = Value::Object(problem.clone());
-        serde_path_to_error::deserialize(&value).with_context(|| format!("not a layer: {value}"))
+        let of = || format!("not a layer: {value}");
+        let parsed: Self = serde_path_to_error::deserialize(&value).with_context(of)?;
+        parsed.check().with_context(of)?;
+        Ok(parsed)
+    }
+
+    /// Refuses what a layer of the kind does not have: it would be another layer than the one that is asked for.
+    fn check(&self) -> Result<()> {
+        let Self { kind, input: [.., channels], out, kernel, stride, expand, residual, squeeze_excite, .. } = *self;
+        let is_matrix = matches!(kind, Kind::Pointwise | Kind::Linear);
+        if is_matrix {
+            ensure!(kernel.unwrap_or(1) == 1, "kernel: it has none but 1");
+            ensure!(stride == 1, "stride: it has none but 1");
+        } else {
+            ensure!(kernel.is_some(), "kernel: it is missing");
+        }
+        match kind {
+            Kind::Depthwise => ensure!(out.is_none_or(|out| out == channels), "out: it has as many as the input"),
+            Kind::Pointwise | Kind::Conv | Kind::Linear => ensure!(out.is_some(), "out: it is missing"),
+            Kind::Block => return Ok(()),
+        }
+        ensure!(expand == 0 && !residual && squeeze_excite == 0, "expand, residual, squeeze_excite: blocks have them");
+        Ok(())
     }
 
     fn layer(&self) -> Layer {
@@ -93,7 +115,7 @@ impl Problem {
             Act::Relu6 => Activation::Relu6,
             Act::HSwish => Activation::HSwish,
         };
-        let Self { kernel, stride, .. } = *self;
+        let (kernel, stride) = (self.kernel.unwrap_or(1), self.stride);
         match self.kind {
             Kind::Pointwise => Layer::Conv(Conv { input, channels: out, kernel: 1, stride: 1, activation }),
             Kind::Conv => Layer::Conv(Conv { input, channels: out, kernel, stride, activation }),
@@ -256,5 +278,38 @@ fn fields(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => unreachable!("it is called with objects"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It would be measured as another layer.
+    #[test]
+    fn what_a_layer_of_the_kind_does_not_have_is_refused() {
+        for (layer, field) in [
+            (r#"{ "kind": "pointwise", "input": [4, 4, 8], "out": 16, "stride": 2 }"#, "stride"),
+            (r#"{ "kind": "linear", "input": [1, 1, 8], "out": 16, "kernel": 3 }"#, "kernel"),
+            (r#"{ "kind": "pointwise", "input": [4, 4, 8] }"#, "out"),
+            (r#"{ "kind": "conv", "input": [4, 4, 8], "out": 16 }"#, "kernel"),
+            (r#"{ "kind": "conv", "input": [4, 4, 8], "out": 16, "kernel": 3, "residual": true }"#, "residual"),
+            (r#"{ "kind": "depthwise", "input": [4, 4, 8], "out": 16, "kernel": 3 }"#, "out"),
+            (r#"{ "kind": "depthwise", "input": [4, 4, 8], "kernel": 3, "expand": 16 }"#, "expand"),
+        ] {
+            let error = format!("{:#}", Problem::parse(&serde_json::from_str(layer).unwrap()).unwrap_err());
+            assert!(
+                error.starts_with("not a layer: ") && error.contains(&format!("{field}: "))
+                    || error.contains("blocks have them"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_layer_of_any_size_is_looked_at() {
+        let huge = r#"{ "kind": "conv", "input": [65535, 65535, 65535], "out": 65535, "kernel": 255 }"#;
+        let layer = Problem::parse(&serde_json::from_str(huge).unwrap()).unwrap().layer();
+        assert!(layer.macs() == u64::MAX && layer.check().is_err());
     }
 }

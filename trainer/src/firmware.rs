@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use object::{Object, ObjectSection, ObjectSegment, SectionFlags, elf};
 use sha2::{Digest, Sha256};
 
@@ -109,6 +109,7 @@ fn run_cargo(board: &Board, name: &str, binary: Binary<'_>, target: &Path) -> Re
             cargo.env_remove(name);
         }
     }
+    ensure!(board.folder.is_dir(), "{} is no board with firmware: only its kernels are measured", board.name);
     cargo.current_dir(&board.folder).env("CARGO_TARGET_DIR", std::path::absolute(target)?);
     // Beside the flags of the board's own folder, which those of the environment would erase.
     cargo.arg("--config").arg(format!("target.'cfg(all())'.rustflags = {}", toml::Value::from(remapped_paths())));

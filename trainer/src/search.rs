@@ -176,12 +176,25 @@ pub struct Infeasible {
     pub unit: Option<String>,
     /// What each limit alone excludes, the most first.
     pub excluded: Vec<Exclusion>,
+    /// What the least accuracy alone excludes, where one was asked for.
+    pub at_least: Option<AtLeast>,
     /// Share of evenly drawn nets with a layer that the board refuses.
     pub refused: f64,
     /// The net whose worst excess over a limit is the least; `None` if the board refuses every net.
     pub nearest: Option<Net>,
     /// The next ones, at most three.
     pub next: Vec<Net>,
+}
+
+/// The least accuracy that a net may have, predicted or the lower end of that, as shares of 1.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct AtLeast {
+    /// That was asked for.
+    pub accuracy: f64,
+    /// Share of evenly drawn nets that it excludes.
+    pub share: f64,
+    /// What the nearest net has.
+    pub nearest: f64,
 }
 
 /// What one limit alone excludes.
@@ -282,7 +295,8 @@ fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Re
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (costs, limits) = &problem.boards[0];
     let mut sample = || judge.coding.arch(&judge.coding.sample(&mut rng));
-    let sampled: Vec<_> = (0..SURVEYED).map(|_| costs.of(&problem.space.layers(&sample()))).collect();
+    let archs: Vec<_> = (0..SURVEYED).map(|_| sample()).collect();
+    let sampled: Vec<_> = archs.iter().map(|arch| costs.of(&problem.space.layers(arch))).collect();
     let share = |excluded: &dyn Fn(&Cost) -> bool| {
         let count = sampled.iter().flatten().filter(|cost| excluded(cost)).count();
         count as f64 / SURVEYED as f64
@@ -298,10 +312,21 @@ fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Re
     let others = others.into_iter().filter(|&net| judge.nets[net].totals.cost().is_some());
     let next = others.take(3).map(|net| judge.net(net)).collect::<Result<_>>()?;
     let nearest = judge.net(nearest)?;
+    let figure = |prediction: &Prediction| f64::from(problem.goal.figure.of(prediction));
+    let at_least = match problem.goal.objective {
+        Objective::Accuracy => None,
+        Objective::Latency { least } => {
+            let predictions = problem.predictor.predict_interval(&archs)?;
+            let excluded = predictions.iter().filter(|prediction| figure(prediction) < least).count();
+            let share = excluded as f64 / SURVEYED as f64;
+            Some(AtLeast { accuracy: least, share, nearest: figure(&nearest.prediction()) })
+        }
+    };
     Ok(Infeasible {
         limits: *limits,
         unit: costs.unit().map(Into::into),
         excluded,
+        at_least,
         refused: sampled.iter().filter(|cost| cost.is_none()).count() as f64 / SURVEYED as f64,
         nearest: nearest.cost.is_some().then_some(nearest),
         next,
@@ -318,11 +343,14 @@ impl fmt::Display for Infeasible {
             _ => format!(" {}", quantity.unit()),
         };
         write!(f, "no net fits; of {SURVEYED} nets drawn evenly")?;
-        for (i, Exclusion { limit, share }) in self.excluded.iter().enumerate() {
+        let limits = self.excluded.iter().map(|Exclusion { limit, share }| {
             let number = self.limits.get(*limit).unwrap_or_default();
-            let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma} {limit}={number} alone excludes {:.1} %", 100.0 * share)?;
-        }
+            format!(" {limit}={number} alone excludes {:.1} %", 100.0 * share)
+        });
+        let least = self.at_least.iter().map(|AtLeast { accuracy, share, .. }| {
+            format!(" an accuracy of at least {:.2} % alone excludes {:.1} %", 100.0 * accuracy, 100.0 * share)
+        });
+        write!(f, "{}", limits.chain(least).collect::<Vec<_>>().join(","))?;
         if self.refused > 0.0 {
             write!(f, "; the board refuses a layer of {:.1} %", 100.0 * self.refused)?;
         }
@@ -338,6 +366,10 @@ impl fmt::Display for Infeasible {
         write!(f, " predicted accuracy {:.2} %; it fits with", 100.0 * accuracy)?;
         for (quantity, limit) in self.limits.iter() {
             write!(f, " --limit {quantity}={}", limit.max(cost.get(quantity).unwrap_or_default()))?;
+        }
+        if let Some(AtLeast { accuracy, nearest, .. }) = self.at_least {
+            // Rounded down, so that it does fit.
+            write!(f, " --at-least {:.2}", (1e4 * accuracy.min(nearest)).floor() / 100.0)?;
         }
         Ok(())
     }

@@ -243,6 +243,10 @@ impl LatencyTable {
     }
 
     fn check(&self) -> Result<()> {
+        let board = &self.provenance.board;
+        // Files are named after it.
+        let is_name = Path::new(board).file_name().is_some_and(|name| name == board.as_str()) && !board.contains('\\');
+        ensure!(is_name, "its board has a name that no file can have: {board:?}");
         let layers = || self.layers.iter().map(|entry| (slice::from_ref(&entry.layer), &entry.text, &entry.outcome));
         let openings = || self.openings.iter().map(|opening| (&opening.layers[..], &opening.text, &opening.outcome));
         for (layers, text, outcome) in layers().chain(openings()) {
@@ -418,6 +422,7 @@ pub(crate) mod tests {
         };
         let replace = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
         check(two(), &|text| text[..text.len() / 2].into(), "b.json");
+        check(two(), &replace("\"board\": \"b\"", "\"board\": \"../b\""), "its board has a name that no file can have");
         check(two(), &replace("\"ticks\":8", "\"ticks\":0"), "takes no ticks");
         check(two(), &replace("\"ticks\":8", "\"ticks\":-1"), "layers[0].outcome");
         check(two(), &replace("8 -> 3", "8 -> 9"), "linear 8 -> 9 none is linear 8 -> 3 none to the program");

@@ -120,9 +120,12 @@ pub(crate) fn rings() -> impl Strategy<Value = Layer> {
     })
 }
 
-/// Those of them that expand.
+/// The same, all of which expand.
 pub(super) fn expanding() -> impl Strategy<Value = Layer> {
-    rings().prop_filter("it expands", |layer| matches!(layer, Layer::Block(block) if block.expands()))
+    (rings(), 1_u16..40).prop_map(|(layer, more)| {
+        let Layer::Block(block) = layer else { unreachable!("it is a block") };
+        Layer::Block(Block { expanded: block.input.channels + more, ..block })
+    })
 }
 
 /// Blocks of the space `mcu` whose ring alone is about half of what they take layer by layer.

@@ -151,6 +151,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn limits_that_no_net_meets_end_it() {
+        let space = Space::load("mobilenetv3@1.2").unwrap();
+        let (predictor, costs) = (made_up_predictor(&space, 8, 7).unwrap(), made_up_costs(&space, 7).unwrap());
+        let limits = Limits { latency: Some(1), ..Limits::default() };
+        let error = search_bench(&Problem::new(&space, &predictor, &costs, limits), 500, 1, false).unwrap_err();
+        assert!(error.is::<crate::search::Infeasible>(), "{error}");
+    }
+
     /// What was found once, on whatever processor, in whatever build.
     #[test]
     fn a_seed_finds_the_same_on_any_number_of_threads_and_in_any_build() {

@@ -27,6 +27,8 @@ const FRUITLESS_GENERATIONS: usize = 30;
 const ATTEMPTS: usize = 200;
 /// So many rounds in which no net is new: there is none.
 const IDLE: usize = 50;
+/// So many rounds in which no new net is within the limits: none, or few, are.
+const BARREN: usize = 100;
 
 /// How long to look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,9 +70,10 @@ pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()>
     let ends = judge.judge(judge.candidates(ends.into()), effort.evaluations)?;
     let mut best = ends.into_iter().flatten().min_by(|&a, &b| judge.order(a, b));
     let mut ended: Vec<usize> = vec![];
-    let (mut fruitless, mut idle) = (0, 0);
-    while judge.evaluations < effort.evaluations && fruitless < effort.fruitless_populations && idle < IDLE {
-        let before = judge.nets.len();
+    let (mut fruitless, mut idle, mut barren) = (0, 0, 0);
+    let goes_on = |fruitless, idle, barren| fruitless < effort.fruitless_populations && idle < IDLE && barren < BARREN;
+    while judge.evaluations < effort.evaluations && goes_on(fruitless, idle, barren) {
+        let (before, asked) = (judge.nets.len(), judge.evaluations);
         let proposed: Vec<_> = islands.par_iter_mut().map(|island| island.propose(judge, &ended)).collect();
         let counts: Vec<_> = proposed.iter().map(Vec::len).collect();
         let mut positions = judge.judge(proposed.into_iter().flatten().collect(), effort.evaluations)?.into_iter();
@@ -86,6 +89,7 @@ pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()>
             }
         }
         idle = if judge.nets.len() == before { idle + 1 } else { 0 };
+        barren = if judge.evaluations == asked { barren + 1 } else { 0 };
     }
     Ok(())
 }

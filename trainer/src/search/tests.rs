@@ -254,7 +254,13 @@ fn the_objective_latency_finds_the_fastest_that_is_accurate_enough() {
         assert!(found.best.accuracy >= least);
         assert_eq!(found.best.cost.unwrap().latency, fastest, "{short} points below the best");
     }
-    assert!(search(&problem(highest + 0.01, &costs), 0).unwrap_err().is::<Infeasible>());
+    let error = search(&problem(highest + 0.01, &costs), 0).unwrap_err();
+    let at_least = error.downcast_ref::<Infeasible>().unwrap().at_least.unwrap();
+    assert!(at_least.share == 1.0 && at_least.nearest == f64::from(highest), "{at_least:?}");
+    let (asked, reached) = (f64::from(highest + 0.01), (1e4 * f64::from(highest)).floor() / 100.0);
+    let said = error.to_string();
+    let excludes = format!(" evenly an accuracy of at least {:.2} % alone excludes 100.0 %;", 100.0 * asked);
+    assert!(said.contains(&excludes) && said.ends_with(&format!(" it fits with --at-least {reached:.2}")), "{said}");
     let without = Costs::without_board();
     assert!(search(&problem(0.0, &without), 0).unwrap_err().to_string().contains("--table"));
 }

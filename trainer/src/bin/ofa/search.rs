@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use trainer::files;
 use trainer::predictor::Predictor;
 use trainer::search::{
-    Costs, Effort, Figure, Found, Goal, Infeasible, Limits, Method, Objective, Problem, explain, search, search_front,
+    Costs, Effort, Figure, Found, Goal, Infeasible, Limits, Method, Net, Objective, Problem, explain, search,
+    search_front,
 };
 use trainer::space::Space;
 use trainer::table::LatencyTable;
@@ -50,7 +51,7 @@ pub struct Cmd {
     /// The most that a net may cost: latency, sram, flash or macs, such as sram=64k. Repeat it for several.
     /// k and M are 1024 and 1024² for bytes (sram: the arena; flash: the net and, with a table, the code), 1000 and
     /// 1000² for the others. A latency counts in the table's unit; ms, us and ns are for a table of time.
-    /// latency@BOARD=… is for that board's table alone.
+    /// latency@BOARD=… is for that board's table alone, in place of one without.
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
     /// What is made best: the accuracy, or the latency of nets that are accurate enough.
@@ -98,6 +99,32 @@ enum Stand {
     Lower,
 }
 
+/// A predictor may go too far, but what is far beyond an accuracy is none.
+fn is_plausible(net: &Net) -> Result<()> {
+    let percent = 100.0 * net.accuracy;
+    ensure!(
+        (-100.0..=200.0).contains(&percent),
+        "the predictor says of a net that its accuracy is {percent} %; make it anew with: ofa predictor"
+    );
+    Ok(())
+}
+
+/// `QUANTITY[@BOARD]=NUMBER`.
+struct Limit<'t> {
+    quantity: &'t str,
+    board: Option<&'t str>,
+    /// From the sign on, if there is one.
+    value: &'t str,
+}
+
+impl<'t> Limit<'t> {
+    fn of(text: &'t str) -> Self {
+        let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+        let (quantity, board) = name.split_once('@').map_or((name, None), |(quantity, board)| (quantity, Some(board)));
+        Self { quantity, board, value }
+    }
+}
+
 impl Cmd {
     pub fn run(self) -> Result<()> {
         let space = named_space(&self.space, self.width)?;
@@ -143,11 +170,13 @@ impl Cmd {
         let space = problem.space;
         if self.front {
             let found = search_front(problem, self.seed)?;
+            found.nets.iter().try_for_each(is_plausible)?;
             let front = found.file(space, self.seed, costs);
             files::write_json(&out.join("front.json"), &front)?;
             return Ok((as_written(&front)?, show::front(&found, costs, &out.join("front.json"))));
         }
         let mut found = search(problem, self.seed)?;
+        is_plausible(&found.best)?;
         let verified = self.verify.verify(&mut found, space)?;
         let choice = found.choice(space, self.seed, costs, limits);
         let explanation = self.explain.then(|| explain(problem, &found.best, self.seed)).transpose()?;
@@ -213,18 +242,20 @@ impl Cmd {
         if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             bail!("{} is a second table of the board {name}", self.tables[i].display());
         }
-        for limit in &self.limits {
-            if let Some((_, board)) = limit.split('=').next().and_then(|name| name.split_once('@')) {
-                ensure!(names.contains(&board), "--limit {limit}: there is no table of a board {board}");
+        let limits: Vec<Limit> = self.limits.iter().map(|limit| Limit::of(limit)).collect();
+        for (Limit { board, .. }, text) in limits.iter().zip(&self.limits) {
+            if let Some(board) = board {
+                ensure!(names.contains(board), "--limit {text}: there is no table of a board {board}");
             }
         }
         let limits = |board: &str, unit: Option<&str>| {
-            let own = |limit: &String| match limit.split_once('@') {
-                None => Some(limit.clone()),
-                Some((quantity, rest)) => Some(format!("{quantity}{}", rest.strip_prefix(board)?)),
-            };
-            let own: Vec<String> = self.limits.iter().filter_map(own).collect();
-            Limits::parse(own.iter().map(String::as_str), unit)
+            // A limit of all boards is none of a board that has one of its own.
+            let is_own = |limit: &&Limit| limit.board == Some(board);
+            let own = |quantity: &str| limits.iter().filter(is_own).any(|limit| limit.quantity == quantity);
+            let of_all = |limit: &&Limit| limit.board.is_none() && !own(limit.quantity);
+            let texts = limits.iter().filter(|limit| is_own(limit) || of_all(limit));
+            let texts: Vec<_> = texts.map(|Limit { quantity, value, .. }| format!("{quantity}{value}")).collect();
+            Limits::parse(texts.iter().map(String::as_str), unit)
         };
         if tables.is_empty() {
             return Ok(vec![(Costs::without_board(), limits("", None)?)]);
@@ -257,4 +288,20 @@ fn as_written(value: &impl Serialize) -> Result<Value> {
 pub fn named_space(name: &str, width: f64) -> Result<Space> {
     let space = Space::load(name)?;
     if width == 1.0 { Ok(space) } else { space.with_width(width).with_context(|| format!("--width {width}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limit;
+
+    #[test]
+    fn a_limit_may_be_one_of_a_board() {
+        let of = |text| {
+            let Limit { quantity, board, value } = Limit::of(text);
+            (quantity, board, value)
+        };
+        assert_eq!(of("latency=4M"), ("latency", None, "=4M"));
+        assert_eq!(of("latency@m33=4M"), ("latency", Some("m33"), "=4M"));
+        assert_eq!(of("sram"), ("sram", None, ""));
+    }
 }
