@@ -26,6 +26,13 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum What {
     /// Time single layers: ticks per multiply-accumulate.
+    #[command(
+        after_help = concat!(
+            "Examples:\n",
+            "  ofa bench kernels --board host\n",
+            "  ofa bench kernels --board microbit --layers runtime/benches/small.json",
+        )
+    )]
     Kernels {
         /// A JSON list of {"kind": "pointwise"|"depthwise"|"conv"|"linear"|"block", "input": [height, width,
         /// channels], "out", "kernel", "stride", "expand", "residual", "act": "none"|"relu"|"relu6"|"hswish",
@@ -43,6 +50,7 @@ enum What {
         json: bool,
     },
     /// Time a compiled net, beside its layers alone.
+    #[command(after_help = "Example:\n  ofa bench net model --board mps2-an386")]
     Net {
         /// A folder that `ofa compile` wrote.
         model: PathBuf,
@@ -60,6 +68,13 @@ enum What {
     Search(search::Cmd),
     /// Time training steps of a space's largest net here: images per second.
     #[cfg(feature = "torch")]
+    #[command(
+        after_help = concat!(
+            "Examples:\n",
+            "  ofa bench train --space mcu --resolution 96 --batch 32\n",
+            "  ofa bench train --python python3",
+        )
+    )]
     Train {
         /// A built-in space or a TOML file.
         #[arg(long, default_value = "mcu")]

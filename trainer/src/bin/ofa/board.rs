@@ -17,12 +17,14 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum What {
     /// Print each board: its core, its clock, its memory, how it is reached and how far it was tested.
+    #[command(after_help = "Example:\n  ofa board list")]
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Begin a board: a folder in boards/ that builds at once. boards/NEW_BOARD.md says how to go on.
+    #[command(after_help = "Example:\n  ofa board new my-board --from nrf52840-dk")]
     New {
         /// Of small letters, digits and hyphens.
         name: String,

@@ -23,6 +23,7 @@ pub struct Cmd {
 enum What {
     /// Measure every layer of a space on each kind of board of the lab. Killed at any moment, the same command goes on
     /// where it stopped.
+    #[command(after_help = "Examples:\n  ofa lab run\n  ofa lab run --lab lab.toml --space mcu:3 --json")]
     Run {
         /// Names the boards and their links.
         #[arg(long, default_value = "lab.toml")]
@@ -44,6 +45,7 @@ enum What {
         json: bool,
     },
     /// What each board does, how long it will take, and what is suspicious.
+    #[command(after_help = "Examples:\n  ofa lab status\n  ofa lab status --html lab.html")]
     Status {
         /// Names the boards and their links.
         #[arg(long, default_value = "lab.toml")]

@@ -13,6 +13,16 @@ use clap::{Args, Subcommand};
 /// where it stopped, and with more --samples it adds to them.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[cfg_attr(
+    feature = "torch",
+    command(
+        after_help = concat!(
+            "Examples:\n",
+            "  ofa predictor supernet.safetensors --samples 240\n",
+            "  ofa predictor photos.safetensors --data photos --out photos.onnx",
+        )
+    )
+)]
 pub struct Cmd {
     #[command(subcommand)]
     command: Option<What>,

@@ -24,6 +24,7 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum Show {
     /// Print its stages, how many nets it has, and what the smallest and the largest cost.
+    #[command(after_help = "Examples:\n  ofa space show mcu:3\n  ofa space show space.toml --random 2000")]
     Show {
         /// A built-in space (fashion, mcu, mobilenetv3; mcu:7 is the same for 7 classes, mcu@0.5 of half the width) or a TOML file.
         space: String,

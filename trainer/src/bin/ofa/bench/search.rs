@@ -11,6 +11,13 @@ use trainer::space::Space;
 use trainer::table::LatencyTable;
 
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa bench search --original\n",
+        "  ofa bench search --space fashion --predictor predictor.onnx --table latency/mps2-an386.json --limit latency=4M",
+    )
+)]
 pub struct Cmd {
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "mobilenetv3@1.2")]

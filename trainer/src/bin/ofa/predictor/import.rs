@@ -14,6 +14,7 @@ use crate::search::named_space;
 
 /// Read the accuracy predictor of the original once-for-all code. Nothing in the file is executed.
 #[derive(Args)]
+#[command(after_help = "Example:\n  ofa predictor import acc_predictor.pth --out predictor.onnx")]
 pub struct Cmd {
     /// What torch.save wrote, such as acc_predictor.pth.
     file: PathBuf,

@@ -16,6 +16,13 @@ use trainer::suggest::{Suggestion, suggest, to_toml};
 /// As MCUNet's TinyNAS does (Lin et al. 2020), of many spaces the one whose nets, as far as the board holds them, have
 /// the most multiply-accumulates. Exit code 1: the board holds none.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa space suggest --board nucleo-h743zi\n",
+        "  ofa space suggest --sram 64k --flash 1M --space mcu:3 --out space.toml",
+    )
+)]
 pub struct Cmd {
     /// A folder of boards/: all its memory is for the net, less what is kept.
     #[arg(long, required_unless_present_all = ["sram", "flash"])]

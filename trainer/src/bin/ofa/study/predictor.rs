@@ -17,6 +17,13 @@ use crate::torch::{dataset_for, parse_device};
 ///
 /// Judged nets are journalled in the folder: ended at any moment, the same command goes on where it stopped.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa study predictor supernet.safetensors\n",
+        "  ofa study predictor photos.safetensors --data photos --samples 200 --out study/photos",
+    )
+)]
 pub struct Cmd {
     /// From `ofa train`.
     #[arg(default_value = "supernet.safetensors")]

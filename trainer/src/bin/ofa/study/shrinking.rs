@@ -16,6 +16,12 @@ use crate::torch::parse_device;
 ///
 /// Each training is kept when it is done: ended at any moment, the same command goes on with the one that was cut.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Example:\n",
+        "  ofa study shrinking --seeds 3 --steps 2000 --recipes demo,random --nets smallest,middle",
+    )
+)]
 pub struct Cmd {
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "fashion")]

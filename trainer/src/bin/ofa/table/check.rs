@@ -12,6 +12,13 @@ use trainer::table::{LatencyTable, can_tell, check};
 
 /// Look for holes, strange checksums, noise, and ticks that the other layers do not explain. Exit code 1 if there are.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa table check latency/mps2-an386.json\n",
+        "  ofa table check latency/mps2-an386.json --space space.toml",
+    )
+)]
 pub struct Cmd {
     /// What `ofa measure` wrote.
     table: PathBuf,

@@ -9,6 +9,13 @@ use trainer::table::{Change, Comparison, LatencyTable, Predicted};
 
 /// Compare two tables: two versions of one board's, a predicted one with a measured one, or those of two boards.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa table diff latency/before.json latency/mps2-an386.json\n",
+        "  ofa table diff latency/mps2-an385.json latency/mps2-an386.json --limit 5",
+    )
+)]
 pub struct Cmd {
     /// The first.
     from: PathBuf,

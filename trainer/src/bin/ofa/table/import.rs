@@ -12,6 +12,12 @@ use crate::search::named_space;
 
 /// Read latency tables of the original once-for-all code: YAML, a file for each resolution.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Example:\n",
+        "  ofa table import 160_lookup_table.yaml 224_lookup_table.yaml --board note10 --out latency/note10.json",
+    )
+)]
 pub struct Cmd {
     /// The tables, such as 160_lookup_table.yaml.
     #[arg(required = true)]

@@ -11,6 +11,12 @@ use trainer::table::{LatencyTable, merge};
 
 /// Make one table of several. Measurements win over predictions; what must not mix is refused.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Example:\n",
+        "  ofa table merge latency/left.json latency/right.json --out latency/mps2-an386.json",
+    )
+)]
 pub struct Cmd {
     /// Tables of one board, unit, runtime, space and seed.
     #[arg(required = true, num_args = 2..)]

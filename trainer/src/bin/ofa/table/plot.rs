@@ -11,6 +11,7 @@ use trainer::table::LatencyTable;
 
 /// Draw ticks over multiplications: one SVG file that needs no other.
 #[derive(Args)]
+#[command(after_help = "Example:\n  ofa table plot latency/mps2-an386.json --out mps2-an386.svg")]
 pub struct Cmd {
     /// What `ofa measure` wrote.
     table: PathBuf,

@@ -13,6 +13,13 @@ use trainer::table::{Entry, LatencyTable, Opening, Outcome, kind};
 
 /// Print a table: each kind of layer, then each layer.
 #[derive(Args)]
+#[command(
+    after_help = concat!(
+        "Examples:\n",
+        "  ofa table show latency/mps2-an386.json\n",
+        "  ofa table show latency/mps2-an386.json --sort per-mac --limit 10",
+    )
+)]
 pub struct Cmd {
     /// What `ofa measure` wrote.
     table: PathBuf,
