@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::Quantity;
 use crate::model::{arena_bytes, flash_bytes};
 use crate::space::{Resolutions, Space};
-use crate::table::{Entry, LatencyTable, Opening, Provenance};
+use crate::table::{Entry, LatencyTable, Opening, Outcome, Provenance};
 
 /// What a net costs; the order is that of the fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -53,8 +53,20 @@ struct Ticks {
     layers: HashMap<Layer, Option<u32>>,
     /// Of stems and first blocks that run as one.
     openings: HashMap<[Layer; 2], u32>,
+    /// What the ticks of layers lie within that the board did not run.
+    intervals: HashMap<Layer, [u32; 2]>,
     /// Sides of the images that the table is for, ascending.
     resolutions: Vec<u16>,
+}
+
+impl Ticks {
+    fn intervals(table: &LatencyTable) -> HashMap<Layer, [u32; 2]> {
+        let predicted = |entry: &Entry| match entry.outcome {
+            Outcome::Predicted { low, high, .. } => Some((entry.layer, [low, high])),
+            _ => None,
+        };
+        table.layers.iter().filter_map(predicted).collect()
+    }
 }
 
 impl Cost {
@@ -103,8 +115,8 @@ impl Costs {
         if let (true, Some(stem)) = (resolutions.is_empty(), lacking) {
             bail!("the latency table lacks {stem}");
         }
-        let openings = HashMap::new();
-        let ticks = Ticks { board: board.into(), unit: unit.into(), layers, openings, resolutions };
+        let (openings, intervals) = (HashMap::new(), HashMap::new());
+        let ticks = Ticks { board: board.into(), unit: unit.into(), layers, openings, intervals, resolutions };
         Ok(Self { ticks: Some(ticks), code_bytes })
     }
 
@@ -123,8 +135,11 @@ impl Costs {
     pub fn from_table(space: &Space, table: &LatencyTable) -> Result<Self> {
         let code_bytes = table.firmware.map_or(0, |cost| cost.code_bytes) as u64;
         let Provenance { board, unit, command, .. } = &table.provenance;
-        let costs = Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
+        let mut costs = Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
             .with_context(|| format!("the table of {} is not whole; run: {command}", table.provenance.board))?;
+        if let Some(ticks) = &mut costs.ticks {
+            ticks.intervals = Ticks::intervals(table);
+        }
         let ticks = |opening: &Opening| Some((opening.layers, opening.outcome.ticks()?));
         Ok(costs.with_openings(table.openings.iter().filter_map(ticks)))
     }
@@ -161,6 +176,22 @@ impl Costs {
         beyond().unwrap_or(0)
     }
 
+    /// What the latency of these layers lies within, if all predictions of layers that the board did not run err to the same
+    /// side; `None` where it ran all of them, or refuses one.
+    pub(super) fn interval(&self, layers: &[Layer]) -> Option<[u64; 2]> {
+        let ticks = self.ticks.as_ref()?;
+        let measured =
+            layers.first_chunk().filter(|pair| ticks.openings.contains_key(*pair)).map_or(0, |pair| pair.len());
+        let predicted = layers[measured..].iter().filter(|layer| ticks.intervals.contains_key(layer));
+        (predicted.count() > 0).then_some(())?;
+        let ends = [0, 1].map(|end| {
+            let far = |layer: &Layer| Some(u64::from(ticks.intervals.get(layer)?[end]).abs_diff(self.ticks(layer)?));
+            layers[measured..].iter().filter_map(far).sum::<u64>()
+        });
+        let latency = self.of(layers)?.latency?;
+        Some([latency.saturating_sub(ends[0]), latency + ends[1]])
+    }
+
     /// Bytes of the code that runs a net, where there is a board.
     pub(super) fn code_bytes(&self) -> u64 {
         self.code_bytes
@@ -181,5 +212,36 @@ impl Costs {
             flash_bytes: flash_bytes(layers) as u64 + self.code_bytes,
             macs: layers.iter().map(Layer::macs).sum(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::Estimate;
+    use crate::table::tests::{openings, space, table};
+
+    #[test]
+    fn predicted_layers_make_a_latency_uncertain() {
+        let [[stem, block], _, _] = openings();
+        let Layer::Block(second) = block else { unreachable!("it is a block") };
+        let third = Layer::Block(runtime::Block { stride: 2, ..second });
+        let predicted = |layer, ticks| Entry::predicted(layer, Estimate { ticks, low: ticks - 2, high: ticks + 5 });
+        let layers = vec![predicted(stem, 30), Entry::measured(block, &[50], 0), predicted(third, 20)];
+        let costs = |openings| {
+            let table = LatencyTable { openings, ..table(layers.clone()) };
+            let ticks = |layer: &Layer| table.entry(layer).map_or(Some(Some(1)), |entry| Some(entry.ticks()));
+            let mut costs = Costs::of_board(&space(), ["b", "cycles"], 0, ticks).unwrap();
+            let own = costs.ticks.as_mut().unwrap();
+            own.layers.extend(layers.iter().map(|entry| (entry.layer, entry.ticks())));
+            own.intervals = Ticks::intervals(&table);
+            costs.with_openings(table.openings.iter().map(|opening| (opening.layers, opening.outcome.ticks().unwrap())))
+        };
+        let alone = costs(vec![]);
+        assert_eq!(alone.interval(&[stem, block, third]), Some([100 - 4, 100 + 10]));
+        assert_eq!(alone.interval(&[block]), None, "it was measured");
+        let opened = costs(vec![Opening::measured([stem, block], &[83], 0)]);
+        assert_eq!(opened.interval(&[stem, block, third]), Some([103 - 2, 103 + 5]));
+        assert_eq!(opened.interval(&[stem, block]), None, "the two were measured as one");
     }
 }

@@ -47,6 +47,10 @@ pub struct Latency {
     pub unit: String,
     /// The sum of the layers in the table.
     pub predicted: u64,
+    /// What it lies within, if all predictions of layers that the board did not run err to the same side; none where it ran
+    /// all of the net's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[u64; 2]>,
     /// The most that was allowed.
     pub limit: Option<u64>,
 }
@@ -84,7 +88,9 @@ impl Found {
         let Net { arch, accuracy, deviation, cost } = self.best.clone();
         let Cost { latency, sram_bytes, flash_bytes, macs } = cost.expect("a net that fits has a cost");
         let unit = costs.unit().map(Into::into);
-        let latency = latency.zip(unit).map(|(predicted, unit)| Latency { unit, predicted, limit: limits.latency });
+        let interval = costs.interval(&space.layers(&arch));
+        let latency = latency.zip(unit);
+        let latency = latency.map(|(predicted, unit)| Latency { unit, predicted, interval, limit: limits.latency });
         let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
         Choice { header, arch, accuracy, deviation, latency, sram_bytes, flash_bytes, macs }
     }

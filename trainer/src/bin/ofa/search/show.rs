@@ -16,7 +16,10 @@ pub fn choice(choice: &Choice) -> String {
     }
     lines.push(format!("  accuracy  {}, predicted", accuracy(choice.accuracy, choice.deviation)));
     if let Some(latency) = &choice.latency {
-        lines.push(format!("  latency   {} {}", latency.predicted, latency.unit));
+        let interval = latency
+            .interval
+            .map_or(String::new(), |[low, high]| format!(", {low} to {high}: the board did not run all of its layers"));
+        lines.push(format!("  latency   {} {}{interval}", latency.predicted, latency.unit));
     }
     lines.push(format!("  SRAM      {} bytes", choice.sram_bytes));
     lines.push(format!("  flash     {} bytes", choice.flash_bytes));
