@@ -39,7 +39,7 @@ impl Block {
     /// fast ways that needs less, or a narrow ring where that saves enough of input and scratch memory together. That is a
     /// third; or a sixth, where a ring would take more than half of what the block takes layer by layer, or a whole map all
     /// of it, or more than the half that the narrow ring keeps to. Where that does not, a tight one takes its place if it does,
-    /// or else, where it is not little, groups of channels that do, or a tight one still.
+    /// or else, where it is not little, groups of channels that do, or a tight one still where a narrow one saves little.
     pub(crate) const fn held(&self) -> (Held, usize) {
         let (input, layer_by_layer) = (self.input.len(), self.unfused_bytes());
         let (wide, narrow) = (self.wide_bytes(), self.narrow_bytes());
@@ -65,7 +65,8 @@ impl Block {
         {
             return grouped;
         }
-        if tight < narrow && (input + tight <= half || narrow_needs > PLENTY) {
+        let saves_little = narrow_needs > PLENTY && 4 * narrow_needs > 3 * layer_by_layer;
+        if tight < narrow && (input + tight <= half || saves_little) {
             return (Held::Tight, tight);
         }
         (Held::Narrow, narrow)
