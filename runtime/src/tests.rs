@@ -107,8 +107,11 @@ impl Problem {
         after[place.output..][..output].to_vec()
     }
 
-    /// A block that holds a ring so, in scratch memory of exactly the planned size.
+    /// A block that holds a ring or groups so, in scratch memory of exactly the planned size.
     fn held<K: Kernels>(&self, held: Held, descending: bool, poison: i8) -> Vec<i8> {
+        if let Held::Grouped { rows, channels } = held {
+            return self.grouped::<K>((rows, channels), descending, poison);
+        }
         let Step { layer: Layer::Block(block), quant } = self.step else { unreachable!("it is a block") };
         let (input, output, taps) = (block.input, block.output(), self.packed());
         let fused = stream::general(&block, &quant, Weights { channels: &self.channels, taps: &taps }).fused;
@@ -143,6 +146,16 @@ impl Problem {
         let mut scratch = vec![u32::from_le_bytes([poison as u8; 4]); bytes / 4];
         grouped::run::<K>(&fused, &block, (rows, channels), &place, &mut maps, &mut scratch);
         maps.split_off(place.output)
+    }
+
+    /// That a block that is held so computes what is expected.
+    fn check_held(&self, held: Held, descending: bool, expected: &[i8]) {
+        for poison in [0, -86] {
+            compare("scalar", !descending, &self.held::<Scalar>(held, descending, poison), expected);
+            compare("dsp", !descending, &self.held::<Dsp>(held, descending, poison), expected);
+            #[cfg(ofa_vectors)]
+            compare("simd", !descending, &self.held::<Simd>(held, descending, poison), expected);
+        }
     }
 
     fn check(&self) {
@@ -197,12 +210,7 @@ proptest! {
     fn however_it_is_held_a_block_computes_the_same(problem in rings().prop_flat_map(problem), descending: bool) {
         let expected = problem.output();
         for held in [Held::Wide, Held::Narrow, Held::Tight] {
-            for poison in [0, -86] {
-                compare("scalar", !descending, &problem.held::<Scalar>(held, descending, poison), &expected);
-                compare("dsp", !descending, &problem.held::<Dsp>(held, descending, poison), &expected);
-                #[cfg(ofa_vectors)]
-                compare("simd", !descending, &problem.held::<Simd>(held, descending, poison), &expected);
-            }
+            problem.check_held(held, descending, &expected);
         }
     }
 }
@@ -217,15 +225,10 @@ proptest! {
         channels in prop::sample::select(vec![8_usize, 16, 32]),
         descending: bool,
     ) {
-        let (expected, layer) = (problem.output(), &problem.step.layer);
+        let layer = &problem.step.layer;
         let height = usize::from(layer.output().height);
-        let of = (if layer.in_place() { height } else { rows.min(height) }, channels);
-        for poison in [0, -86] {
-            compare("scalar", !descending, &problem.grouped::<Scalar>(of, descending, poison), &expected);
-            compare("dsp", !descending, &problem.grouped::<Dsp>(of, descending, poison), &expected);
-            #[cfg(ofa_vectors)]
-            compare("simd", !descending, &problem.grouped::<Simd>(of, descending, poison), &expected);
-        }
+        let rows = if layer.in_place() { height } else { rows.min(height) };
+        problem.check_held(Held::Grouped { rows, channels }, descending, &problem.output());
     }
 }
 

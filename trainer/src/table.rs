@@ -170,9 +170,7 @@ impl LatencyTable {
 
     /// Ticks of the first two of these layers as one; `None` if they are no opening of the table.
     pub fn opening_ticks(&self, layers: &[Layer]) -> Option<u32> {
-        let pair = layers.first_chunk()?;
-        let found = self.openings.binary_search_by_key(pair, |opening| opening.layers);
-        self.openings[found.ok()?].outcome.ticks()
+        self.opening(layers.first_chunk()?)?.outcome.ticks()
     }
 
     /// The layers that the board ran, with their ticks.
@@ -242,17 +240,31 @@ impl LatencyTable {
         found.ok().map(|i| &self.layers[i])
     }
 
+    /// What came of two layers as one; `None` if they are no opening of the table.
+    fn opening(&self, pair: &[Layer; 2]) -> Option<&Opening> {
+        let found = self.openings.binary_search_by_key(pair, |opening| opening.layers);
+        found.ok().map(|i| &self.openings[i])
+    }
+
+    /// The layers, what they are called and what came of them.
+    fn of_layers(&self) -> impl Iterator<Item = (&[Layer], &str, &Outcome)> {
+        self.layers.iter().map(|entry| (slice::from_ref(&entry.layer), &entry.text[..], &entry.outcome))
+    }
+
+    /// The same of those that run as one.
+    fn of_openings(&self) -> impl Iterator<Item = (&[Layer], &str, &Outcome)> {
+        self.openings.iter().map(|opening| (&opening.layers[..], &opening.text[..], &opening.outcome))
+    }
+
     fn check(&self) -> Result<()> {
         let board = &self.provenance.board;
         // Files are named after it.
         let is_name = Path::new(board).file_name().is_some_and(|name| name == board.as_str()) && !board.contains('\\');
         ensure!(is_name, "its board has a name that no file can have: {board:?}");
-        let layers = || self.layers.iter().map(|entry| (slice::from_ref(&entry.layer), &entry.text, &entry.outcome));
-        let openings = || self.openings.iter().map(|opening| (&opening.layers[..], &opening.text, &opening.outcome));
-        for (layers, text, outcome) in layers().chain(openings()) {
+        for (layers, text, outcome) in self.of_layers().chain(self.of_openings()) {
             layers.iter().try_for_each(Layer::check).with_context(|| format!("no layer: {text}"))?;
             let own = self::text(layers);
-            ensure!(own == *text, "{text} is {own} to the program");
+            ensure!(own == text, "{text} is {own} to the program");
             ensure!(outcome.ticks() != Some(0), "{text} takes no ticks");
             if let Outcome::Predicted { ticks, low, high } = outcome {
                 ensure!((low..=high).contains(&ticks), "{text} is predicted outside its interval");
@@ -263,8 +275,8 @@ impl LatencyTable {
             ensure!(block.input == stem.output(), "the block of {text} does not read what the stem writes");
             ensure!(outcome.ticks().is_some(), "{text} has no ticks");
         }
-        in_order(layers())?;
-        in_order(openings())
+        in_order(self.of_layers())?;
+        in_order(self.of_openings())
     }
 
     /// A layer is a line, and so is an opening.
@@ -288,7 +300,7 @@ impl LatencyTable {
 }
 
 /// Each is greater than the one before.
-fn in_order<'t>(entries: impl Iterator<Item = (&'t [Layer], &'t String, &'t Outcome)>) -> Result<()> {
+fn in_order<'t>(entries: impl Iterator<Item = (&'t [Layer], &'t str, &'t Outcome)>) -> Result<()> {
     let mut before: &[Layer] = &[];
     for (layers, text, _) in entries {
         ensure!(before != layers, "{text} is there twice");

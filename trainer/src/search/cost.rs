@@ -179,17 +179,19 @@ impl Costs {
     /// What the latency of these layers lies within, if all predictions of layers that the board did not run err to the same
     /// side; `None` where it ran all of them, or refuses one.
     pub(super) fn interval(&self, layers: &[Layer]) -> Option<[u64; 2]> {
-        let ticks = self.ticks.as_ref()?;
-        let measured =
-            layers.first_chunk().filter(|pair| ticks.openings.contains_key(*pair)).map_or(0, |pair| pair.len());
-        let predicted = layers[measured..].iter().filter(|layer| ticks.intervals.contains_key(layer));
-        (predicted.count() > 0).then_some(())?;
-        let ends = [0, 1].map(|end| {
-            let far = |layer: &Layer| Some(u64::from(ticks.intervals.get(layer)?[end]).abs_diff(self.ticks(layer)?));
-            layers[measured..].iter().filter_map(far).sum::<u64>()
-        });
+        let Ticks { openings, intervals, .. } = self.ticks.as_ref()?;
+        let alone = match layers.first_chunk() {
+            Some(pair) if openings.contains_key(pair) => &layers[pair.len()..],
+            _ => layers,
+        };
+        let predicted: Vec<_> =
+            alone.iter().filter_map(|layer| Some((intervals.get(layer)?, self.ticks(layer)?))).collect();
+        if predicted.is_empty() {
+            return None;
+        }
+        let far = |end: usize| predicted.iter().map(|(ends, ticks)| u64::from(ends[end]).abs_diff(*ticks)).sum::<u64>();
         let latency = self.of(layers)?.latency?;
-        Some([latency.saturating_sub(ends[0]), latency + ends[1]])
+        Some([latency.saturating_sub(far(0)), latency + far(1)])
     }
 
     /// Bytes of the code that runs a net, where there is a board.

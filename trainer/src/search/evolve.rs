@@ -71,8 +71,11 @@ pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()>
     let mut best = ends.into_iter().flatten().min_by(|&a, &b| judge.order(a, b));
     let mut ended: Vec<usize> = vec![];
     let (mut fruitless, mut idle, mut barren) = (0, 0, 0);
-    let goes_on = |fruitless, idle, barren| fruitless < effort.fruitless_populations && idle < IDLE && barren < BARREN;
-    while judge.evaluations < effort.evaluations && goes_on(fruitless, idle, barren) {
+    while judge.evaluations < effort.evaluations
+        && fruitless < effort.fruitless_populations
+        && idle < IDLE
+        && barren < BARREN
+    {
         let (before, asked) = (judge.nets.len(), judge.evaluations);
         let proposed: Vec<_> = islands.par_iter_mut().map(|island| island.propose(judge, &ended)).collect();
         let counts: Vec<_> = proposed.iter().map(Vec::len).collect();

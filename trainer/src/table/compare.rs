@@ -101,7 +101,7 @@ impl Comparison {
             Some((&a.text, kind(&a.layer), &a.outcome, &b.outcome))
         });
         let openings = from.openings.iter().filter_map(|a| {
-            let b = to.openings.iter().find(|b| b.layers == a.layers)?;
+            let b = to.opening(&a.layers)?;
             Some((&a.text, "opening", &a.outcome, &b.outcome))
         });
         let pairs: Vec<_> = layers.chain(openings).collect();
@@ -112,9 +112,8 @@ impl Comparison {
         };
         let layers: Vec<_> = pairs.iter().filter_map(change).collect();
         let with_ticks = |table: &LatencyTable| {
-            let openings = table.openings.iter().map(|opening| &opening.outcome);
-            let outcomes = table.layers.iter().map(|entry| &entry.outcome).chain(openings);
-            outcomes.filter(|outcome| outcome.ticks().is_some()).count()
+            let all = table.of_layers().chain(table.of_openings());
+            all.filter(|(.., outcome)| outcome.ticks().is_some()).count()
         };
         let ticks = |side: fn(&Change) -> u32| layers.iter().map(|change| f64::from(side(change))).collect::<Vec<_>>();
         let logarithms = layers.iter().map(|change| change.ratio.ln()).sum::<f64>();

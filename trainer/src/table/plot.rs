@@ -11,9 +11,8 @@ const PREDICTED: &str = "#d55e00";
 impl LatencyTable {
     /// SVG; `None` where no layer with multiplications has ticks.
     pub fn plot(&self) -> Option<String> {
-        let layers = self.layers.iter().filter_map(|entry| point(&[entry.layer], &entry.outcome));
-        let openings = self.openings.iter().filter_map(|opening| point(&opening.layers, &opening.outcome));
-        let points: Vec<_> = layers.chain(openings).collect();
+        let all = self.of_layers().chain(self.of_openings());
+        let points: Vec<_> = all.filter_map(|(layers, _, outcome)| point(layers, outcome)).collect();
         let range = |value: fn(&Point) -> f64| {
             let ends =
                 points.iter().map(value).fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
