@@ -66,6 +66,10 @@ fn the_best_nets_of_a_search_are_judged() {
     let nets = found["verified"]["nets"].as_array().expect("a list");
     let chosen = &nets[found["verified"]["chosen"].as_u64().expect("a position") as usize];
     assert_eq!(chosen["arch"], found["arch"]);
+    assert_eq!(chosen["measured"], found["measured"]["accuracy"]);
+    let written = std::fs::read_to_string(folder.path().join("arch.json")).expect("the file is there");
+    let written: Value = serde_json::from_str(&written).expect("JSON");
+    assert_eq!((&written["measured"], &written["accuracy"]), (&found["measured"], &chosen["predicted"]));
     assert!(nets.len() == 3 && nets.iter().all(|net| net["measured"].as_f64() <= chosen["measured"].as_f64()));
 }
 

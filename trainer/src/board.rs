@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::files;
+use crate::names::did_you_mean;
 
 pub use new::create;
 
@@ -94,7 +95,8 @@ impl Board {
         }
         let names = Self::names()?;
         if !names.iter().any(|known| known == name) {
-            bail!("there is no board {name}; there are: {}, and {HOST}, this machine", names.join(", "));
+            let meant = did_you_mean(name, names.iter().map(String::as_str));
+            bail!("there is no board {name}{meant}; there are: {}, and {HOST}, this machine", names.join(", "));
         }
         Self::load_from(&root().join("boards").join(name))
     }

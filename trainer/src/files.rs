@@ -27,6 +27,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::names::did_you_mean;
+
 /// What every file says of itself first.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
@@ -150,7 +152,11 @@ pub(crate) fn built_in_or_file(
     }
     if !Path::new(name_or_path).exists() {
         let names: Vec<_> = built_in.iter().map(|(name, _)| *name).collect();
-        bail!("there is no {kind} {name_or_path}: give the path of a TOML file, or one of: {}", names.join(", "));
+        let meant = did_you_mean(name_or_path, names.iter().copied());
+        bail!(
+            "there is no {kind} {name_or_path}{meant}: give the path of a TOML file, or one of: {}",
+            names.join(", ")
+        );
     }
     let text = std::fs::read_to_string(name_or_path).with_context(|| format!("cannot read {name_or_path}"))?;
     Ok(Cow::Owned(text))

@@ -61,6 +61,7 @@ pub mod loader;
 pub mod measure;
 pub mod metrics;
 pub mod model;
+mod names;
 mod onnx;
 pub mod original;
 mod panel;

@@ -62,7 +62,7 @@ pub use cost::{Cost, Costs};
 pub use evolve::Effort;
 pub use explain::{Bound, Explanation, Part, explain};
 pub(crate) use feasible::macs_within;
-pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency};
+pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency, Measured};
 pub use limits::{Limits, Quantity};
 pub use pareto::{FoundFront, search_front};
 
@@ -154,6 +154,8 @@ pub struct Net {
 pub struct Found {
     /// The best of the nets that fit.
     pub best: Net,
+    /// What that net has in truth, where the supernet was asked too.
+    pub measured: Option<Measured>,
     /// The best ones, that one first: a hundred, or all that fit.
     pub top: Vec<Net>,
     /// Those of the nets looked at that no other one beats in accuracy, latency, SRAM and flash together, the most
@@ -283,6 +285,7 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
     let front = front::front(&figures).into_iter().map(|net| judge.net(asked[net])).collect::<Result<_>>()?;
     Ok(Found {
         best,
+        measured: None,
         top,
         front,
         evaluated: judge.nets.len(),
@@ -370,6 +373,13 @@ impl fmt::Display for Infeasible {
         if let Some(AtLeast { accuracy, nearest, .. }) = self.at_least {
             // Rounded down, so that it does fit.
             write!(f, " --at-least {:.2}", (1e4 * accuracy.min(nearest)).floor() / 100.0)?;
+        }
+        for (i, Net { accuracy, cost, .. }) in self.next.iter().enumerate() {
+            write!(f, "{} predicted accuracy {:.2} %", if i == 0 { "; the next have" } else { ";" }, 100.0 * accuracy)?;
+            for (quantity, _) in self.limits.iter() {
+                let value = cost.and_then(|cost| cost.get(quantity)).unwrap_or_default();
+                write!(f, ", {quantity} {value}{}", unit(quantity))?;
+            }
         }
         Ok(())
     }

@@ -173,6 +173,8 @@ fn bad_limits_and_tables_are_refused() {
     let lab = Lab::new();
     let with_table = format!("{SEARCH} --table table.json");
     lab.refused(&format!("{with_table} --limit sram=0"), &["--limit sram=0", "at least 1"]);
+    lab.refused(&format!("{with_table} --limit latancy=5k"), &["no latancy to limit (did you mean latency?)"]);
+    lab.refused("search --space fashoin", &["no space fashoin (did you mean fashion?)", "fashion, mcu"]);
     lab.refused(&format!("{with_table} --limit latency=5ms"), &["latency=5ms", "instructions", "k, M"]);
     lab.refused(&format!("{SEARCH} --limit latency=5k"), &["latency=5k", "--table", "ofa measure"]);
     lab.table(|layer| !matches!(layer, Layer::Pool(_)), "ns").save(&lab.path("holes.json")).unwrap();
@@ -266,8 +268,9 @@ fn a_space_is_suggested_for_a_board() {
     assert_eq!(said["space"]["name"], space.name);
     assert!(std::fs::read_to_string(lab.path("suggested.svg")).unwrap().starts_with("<svg"));
     lab.done("space suggest --board microbit --samples 5 --out micro.toml");
-    let (code, _, stderr) = lab.ofa("space suggest --sram 100 --flash 1k --samples 5 --out none.toml");
+    let (code, stdout, stderr) = lab.ofa("space suggest --sram 100 --flash 1k --samples 5 --out none.toml --json");
     assert!(code == Some(1) && stderr.contains("100 bytes of SRAM"), "{stderr}");
+    assert!(valid("space-suggest", &stdout)["space"].is_null(), "{stdout}");
     assert!(!lab.path("none.toml").exists());
     lab.refused("space suggest --board microbit --keep-sram 64k", &["nothing is left"]);
 }

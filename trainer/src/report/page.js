@@ -108,6 +108,11 @@ function head() {
       [figure("device.images", device.images, whole(device.images)), " images"]);
   } else if (choice) {
     tile("accuracy, predicted", figure("choice.accuracy", choice.accuracy, percent(choice.accuracy)));
+    const { measured } = choice;
+    if (measured) {
+      const accuracy = figure("choice.measured.accuracy", measured.accuracy, percent(measured.accuracy));
+      tile(`of ${measured.images} validation images right`, accuracy);
+    }
     tile("MACs", figure("choice.macs", choice.macs, short(choice.macs)));
     tile("bytes of SRAM", figure("choice.sram_bytes", choice.sram_bytes, whole(choice.sram_bytes)));
   }

@@ -29,6 +29,9 @@ pub struct Choice {
     /// Standard deviation of the measured accuracy around it; 0 where the predictor does not say.
     #[serde(default)]
     pub deviation: f32,
+    /// Where the supernet itself was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Predicted; `None` without a latency table.
     pub latency: Option<Latency>,
     /// Of the arena.
@@ -37,6 +40,16 @@ pub struct Choice {
     pub flash_bytes: u64,
     /// Multiply-accumulates of one image.
     pub macs: u64,
+}
+
+/// What a net of the supernet has on images, with statistics of its own.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// As a share of 1.
+    pub accuracy: f64,
+    /// How many validation images.
+    pub images: usize,
 }
 
 /// Ticks of one image.
@@ -92,7 +105,7 @@ impl Found {
         let latency = latency.zip(unit);
         let latency = latency.map(|(predicted, unit)| Latency { unit, predicted, interval, limit: limits.latency });
         let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
-        Choice { header, arch, accuracy, deviation, latency, sram_bytes, flash_bytes, macs }
+        Choice { header, arch, accuracy, deviation, measured: self.measured, latency, sram_bytes, flash_bytes, macs }
     }
 
     /// The content of `front.json`.

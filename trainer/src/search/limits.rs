@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
+use crate::names::did_you_mean;
 
 /// What can be limited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -140,11 +141,13 @@ impl Limits {
 }
 
 fn parse(text: &str, unit: Option<&str>) -> Result<(Quantity, u64)> {
-    let names = "latency, sram, flash, macs";
+    let names = Quantity::ALL.map(|quantity| quantity.to_string());
+    let listed = names.join(", ");
     let (name, value) =
-        text.split_once('=').with_context(|| format!("it is not NAME=NUMBER with a name of {names}"))?;
+        text.split_once('=').with_context(|| format!("it is not NAME=NUMBER with a name of {listed}"))?;
     let Some(quantity) = Quantity::ALL.into_iter().find(|quantity| quantity.to_string() == name) else {
-        bail!("there is no {name} to limit, only {names}");
+        let meant = did_you_mean(name, names.iter().map(String::as_str));
+        bail!("there is no {name} to limit{meant}, only {listed}");
     };
     if quantity == Quantity::Latency && unit.is_none() {
         bail!("a latency needs a latency table; name one with --table (made by: ofa measure)");

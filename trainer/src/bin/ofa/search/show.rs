@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trainer::search::{Bound, Choice, Costs, Explanation, FoundFront, Quantity};
+use trainer::search::{Bound, Choice, Costs, Explanation, FoundFront, Measured, Quantity};
 
 /// Nets of a front that are printed.
 const ROWS: usize = 20;
@@ -15,6 +15,9 @@ pub fn choice(choice: &Choice) -> String {
         lines.push(format!("  stage {i}   {}", blocks.join("  ")));
     }
     lines.push(format!("  accuracy  {}, predicted", accuracy(choice.accuracy, choice.deviation)));
+    if let Some(Measured { accuracy, images }) = choice.measured {
+        lines.push(format!("            {:.2} %, measured on {images} validation images", 100.0 * accuracy));
+    }
     if let Some(latency) = &choice.latency {
         let interval = latency
             .interval

@@ -43,6 +43,7 @@ impl Settings {
         use tch::Device;
         use trainer::evaluate::Judge;
         use trainer::progress::with_progress;
+        use trainer::search::Measured;
         use trainer::supernet::Supernet;
 
         use crate::torch::dataset_for;
@@ -76,6 +77,7 @@ impl Settings {
         let best = (0..nets.len()).rev().max_by(|&a, &b| measured[a].total_cmp(&measured[b]));
         let best = best.context("there is no net to judge")?;
         found.best = nets[best].clone();
+        found.measured = Some(Measured { accuracy: measured[best], images: labels.len() });
         let rows: Vec<Value> = nets
             .iter()
             .zip(&measured)

@@ -1,5 +1,6 @@
 //! `ofa space suggest`: which space to train for a board.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -9,7 +10,7 @@ use trainer::board::Board;
 use trainer::files;
 use trainer::search::Limits;
 use trainer::space::Space;
-use trainer::suggest::{Suggestion, suggest, to_toml};
+use trainer::suggest::{NothingFits, Suggestion, suggest, to_toml};
 
 /// Suggest a space to train for a board: widths and resolutions whose nets make the most of its memory.
 ///
@@ -76,7 +77,14 @@ impl Cmd {
         };
         files::check_writable(&self.out)?;
         let limits = Limits { sram: Some(sram), flash: Some(flash), ..Limits::default() };
-        let found = suggest(&base, limits, self.samples as usize, self.seed)?;
+        let nothing = |error: &anyhow::Error| {
+            if self.json && error.is::<NothingFits>() {
+                let report = json!({ "sram_bytes": sram, "flash_bytes": flash, "space": null, "candidates": [] });
+                // A reader that has gone away misses nothing but this.
+                let _ = writeln!(std::io::stdout(), "{report:#}");
+            }
+        };
+        let found = suggest(&base, limits, self.samples as usize, self.seed).inspect_err(nothing)?;
         let best = &found.candidates[0];
         let head = format!(
             "# For {sram} bytes of SRAM and {flash} bytes of flash: {:.0} % of its nets fit, with {:.2} MMAC on average.\n",
