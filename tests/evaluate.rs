@@ -67,6 +67,9 @@ fn the_best_nets_of_a_search_are_judged() {
     let chosen = &nets[found["verified"]["chosen"].as_u64().expect("a position") as usize];
     assert_eq!(chosen["arch"], found["arch"]);
     assert_eq!(chosen["measured"], found["measured"]["accuracy"]);
+    let [low, high] = [0, 1].map(|end| found["accuracy_interval"][end].as_f64().expect("a number"));
+    let own = 2.0 * found["deviation"].as_f64().expect("a number");
+    assert!(high - low >= 2.0 * own || high == 1.0, "{found}");
     let written = std::fs::read_to_string(folder.path().join("arch.json")).expect("the file is there");
     let written: Value = serde_json::from_str(&written).expect("JSON");
     assert_eq!((&written["measured"], &written["accuracy"]), (&found["measured"], &chosen["predicted"]));

@@ -23,6 +23,9 @@ pub const FORMAT: &str = "ofa-predictor";
 /// Metadata of a predictor that knows fewer sides of images than its space has: those, parted by commas.
 pub const RESOLUTIONS: &str = "resolutions";
 
+/// Metadata of a predictor: how many images the nets were judged on that it learnt from.
+pub const IMAGES: &str = "images";
+
 const MADE_BY: &str = "ofa predictor";
 
 /// A fully connected layer of the predictor.
@@ -115,6 +118,7 @@ pub struct Predictor {
     space: Space,
     network: Network,
     resolutions: Vec<u16>,
+    images: Option<usize>,
 }
 
 impl Predictor {
@@ -129,7 +133,11 @@ impl Predictor {
         let header = graph.header().with_context(damaged)?;
         header.expect(path, FORMAT, &space.hash(), MADE_BY)?;
         let layers = read_mlp(&graph).with_context(damaged)?;
-        let predictor = Self::new(&layers, space).with_context(damaged)?;
+        let mut predictor = Self::new(&layers, space).with_context(damaged)?;
+        if let Ok(text) = graph.metadata(IMAGES) {
+            let images = text.parse().ok().filter(|&images| images > 0);
+            predictor.images = Some(images.context("its number of images").with_context(damaged)?);
+        }
         let Ok(text) = graph.metadata(RESOLUTIONS) else { return Ok(predictor) };
         let sides = text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>();
         predictor.knowing(&sides.context("its resolutions").with_context(damaged)?).with_context(damaged)
@@ -150,7 +158,7 @@ impl Predictor {
         }
         ensure!(length > 0 && !layers.is_empty(), "it predicts nothing");
         let resolutions = space.input.resolutions.0.clone();
-        Ok(Self { space: space.clone(), network: Network::new(layers), resolutions })
+        Ok(Self { space: space.clone(), network: Network::new(layers), resolutions, images: None })
     }
 
     /// The same, but it knows these sides of images only.
@@ -167,6 +175,11 @@ impl Predictor {
     /// The sides of images that it knows, ascending: of the space's, all unless the file says otherwise.
     pub fn resolutions(&self) -> &[u16] {
         &self.resolutions
+    }
+
+    /// How many images the nets were judged on that it learnt from, where its file says so.
+    pub fn images(&self) -> Option<usize> {
+        self.images
     }
 
     /// The accuracy of each arch, as a share of 1.
@@ -220,6 +233,15 @@ impl Prediction {
     /// sides.
     pub(crate) fn interval(&self) -> [f32; 2] {
         [self.accuracy - 2.0 * self.deviation, self.accuracy + 2.0 * self.deviation]
+    }
+
+    /// What the accuracy on all images of the kind is within nineteen times in twenty, where the net would be judged on so
+    /// many of them: those are a draw, which is binomial.
+    pub(crate) fn interval_beyond(&self, images: usize) -> [f32; 2] {
+        let share = self.accuracy.clamp(0.0, 1.0);
+        let variance = self.deviation.powi(2) + share * (1.0 - share) / images as f32;
+        let interval = Self { deviation: variance.sqrt(), ..*self }.interval();
+        interval.map(|end| end.clamp(0.0, 1.0))
     }
 
     /// Mean and standard deviation of what the members say.
@@ -309,6 +331,32 @@ mod tests {
             for (predicted, expected) in predicted.into_iter().zip(expected) {
                 assert!((predicted - expected).abs() < 1e-5, "{predicted} {expected}");
             }
+        }
+    }
+
+    /// Of 0.9 ± 2 · 0.01 on 100 images: the draw's deviation is 0.03.
+    #[test]
+    fn an_interval_beyond_the_images_holds_their_draw() {
+        let of = |accuracy, deviation| Prediction { accuracy, deviation }.interval_beyond(100);
+        let [low, high] = of(0.9, 0.01);
+        let half = 2.0 * 0.001f32.sqrt();
+        assert!((low - (0.9 - half)).abs() < 1e-6 && (high - (0.9 + half)).abs() < 1e-6, "{low} {high}");
+        assert_eq!(of(1.2, 0.0), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_file_says_on_how_many_images_nets_were_judged() {
+        let (space, folder) = (fashion(), tempfile::tempdir().unwrap());
+        let path = folder.path().join("predictor.onnx");
+        let load = |images: &str| {
+            let header = Header::new(FORMAT, &space.hash(), 3);
+            files::write(&path, &write_mlp(&small_layers(&space), &header, &[(IMAGES, images.into())])).unwrap();
+            Predictor::load(&path, &space)
+        };
+        assert_eq!(load("500").unwrap().images(), Some(500));
+        for wrong in ["0", "-1", "many"] {
+            let error = format!("{:#}", load(wrong).err().unwrap());
+            assert!(error.contains("number of images"), "{error}");
         }
     }
 

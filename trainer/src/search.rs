@@ -167,6 +167,8 @@ pub struct Found {
     pub evaluations: usize,
     /// Sides of the images that were open to the search: those that the space, the predictor and the tables know.
     pub resolutions: Vec<u16>,
+    /// [`Predictor::images`].
+    pub images: Option<usize>,
 }
 
 /// No net of the space fits.
@@ -291,6 +293,7 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
         evaluated: judge.nets.len(),
         evaluations: judge.evaluations,
         resolutions: problem.resolutions()?,
+        images: problem.predictor.images(),
     })
 }
 

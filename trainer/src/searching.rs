@@ -224,6 +224,7 @@ impl Study<'_> {
                 ways: ways.iter().enumerate().map(way).collect(),
             }
         });
+        let test = |answer: &Answer| answer.test.accuracy;
         Ok(Searching {
             header: Header::new(FORMAT, &space.hash(), seed),
             board: costs.board().unwrap_or_default().into(),
@@ -231,9 +232,11 @@ impl Study<'_> {
             validation_images: dataset.validation.len(),
             test_images: dataset.test.len(),
             errors: Errors {
-                validation: Foretold::of(&front, |answer| answer.validation.accuracy, 0.0),
-                test: Foretold::of(&front, |answer| answer.test.accuracy, 0.0),
-                test_less_splits: Foretold::of(&front, |answer| answer.test.accuracy, splits.harder),
+                validation: Foretold::of(&front, |answer| answer.validation.accuracy, 0.0, |_| 0.0),
+                test: Foretold::of(&front, test, 0.0, |Answer { validation, test, .. }| {
+                    validation.standard_error.powi(2) + test.standard_error.powi(2)
+                }),
+                test_less_splits: Foretold::of(&front, test, splits.harder, |_| 0.0),
             },
             splits,
             limits: rows.collect(),

@@ -214,8 +214,9 @@ impl Survey {
         let samples = samples.iter().zip(&report.foretold).map(row).collect();
         files::write_json(&path.with_extension("json"), &Report { header, report, noise, samples })?;
         let numbers = [("rmse", report.rmse), ("kendall_tau", report.kendall_tau), ("spearman", report.spearman)];
-        let numbers = numbers.map(|(name, number)| (name, number.to_string()));
-        files::write(path, &predictor::write_mlp(layers, header, &numbers))
+        let mut metadata = numbers.map(|(name, number)| (name, number.to_string())).to_vec();
+        metadata.push((predictor::IMAGES, noise.images.to_string()));
+        files::write(path, &predictor::write_mlp(layers, header, &metadata))
     }
 }
 

@@ -107,11 +107,13 @@ function head() {
     tile("scores equal to the host's", device.logits_equal_host ? "all" : "NOT all",
       [figure("device.images", device.images, whole(device.images)), " images"]);
   } else if (choice) {
-    tile("accuracy, predicted", figure("choice.accuracy", choice.accuracy, percent(choice.accuracy)));
-    const { measured } = choice;
+    const { measured, accuracy_interval: interval } = choice;
+    const end = (i) => figure(`choice.accuracy_interval.${i}`, interval[i], percent(interval[i]));
+    tile("accuracy, predicted", figure("choice.accuracy", choice.accuracy, percent(choice.accuracy)),
+      interval && [end(0), " to ", end(1), " of all such images"]);
     if (measured) {
-      const accuracy = figure("choice.measured.accuracy", measured.accuracy, percent(measured.accuracy));
-      tile(`of ${measured.images} validation images right`, accuracy);
+      tile("accuracy, measured", figure("choice.measured.accuracy", measured.accuracy, percent(measured.accuracy)),
+        `on ${whole(measured.images)} validation images`);
     }
     tile("MACs", figure("choice.macs", choice.macs, short(choice.macs)));
     tile("bytes of SRAM", figure("choice.sram_bytes", choice.sram_bytes, whole(choice.sram_bytes)));

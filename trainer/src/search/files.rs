@@ -29,6 +29,10 @@ pub struct Choice {
     /// Standard deviation of the measured accuracy around it; 0 where the predictor does not say.
     #[serde(default)]
     pub deviation: f32,
+    /// What the accuracy on all images of the kind is within nineteen times in twenty, which those that nets were judged on are
+    /// a draw of; none where the predictor does not say how many those were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_interval: Option<[f32; 2]>,
     /// Where the supernet itself was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
@@ -98,6 +102,7 @@ impl Found {
     /// # Panics
     /// If the best net has no cost, which [`super::search`] sees to.
     pub fn choice(&self, space: &Space, seed: u64, costs: &Costs, limits: &Limits) -> Choice {
+        let accuracy_interval = self.images.map(|images| self.best.prediction().interval_beyond(images));
         let Net { arch, accuracy, deviation, cost } = self.best.clone();
         let Cost { latency, sram_bytes, flash_bytes, macs } = cost.expect("a net that fits has a cost");
         let unit = costs.unit().map(Into::into);
@@ -105,7 +110,18 @@ impl Found {
         let latency = latency.zip(unit);
         let latency = latency.map(|(predicted, unit)| Latency { unit, predicted, interval, limit: limits.latency });
         let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
-        Choice { header, arch, accuracy, deviation, measured: self.measured, latency, sram_bytes, flash_bytes, macs }
+        Choice {
+            header,
+            arch,
+            accuracy,
+            deviation,
+            accuracy_interval,
+            measured: self.measured,
+            latency,
+            sram_bytes,
+            flash_bytes,
+            macs,
+        }
     }
 
     /// The content of `front.json`.

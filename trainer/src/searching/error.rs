@@ -18,7 +18,8 @@ pub struct Foretold {
     pub rmse: f64,
     /// Its mean: above 0, the nets are less accurate than predicted.
     pub bias: f64,
-    /// Nets whose measured accuracy is within the prediction's interval.
+    /// Nets whose measured accuracy is within two deviations of the prediction: its own, and on images other than those it
+    /// speaks of also what these and those differ by as draws.
     pub within: usize,
 }
 
@@ -45,16 +46,22 @@ pub struct Difference {
 }
 
 impl Foretold {
-    /// Of these nets, after each prediction was lowered by `harder`.
-    pub(super) fn of(nets: &[Answer], measured: impl Fn(&Answer) -> f64, harder: f64) -> Self {
+    /// Of these nets, after each prediction was lowered by `harder`. `draws`: variance of the measured accuracy by the draws
+    /// of images.
+    pub(super) fn of(
+        nets: &[Answer],
+        measured: impl Fn(&Answer) -> f64,
+        harder: f64,
+        draws: impl Fn(&Answer) -> f64,
+    ) -> Self {
         let predicted: Vec<f64> = nets.iter().map(|answer| f64::from(answer.net.accuracy) - harder).collect();
         let measured: Vec<f64> = nets.iter().map(measured).collect();
         let errors: Vec<f64> =
             predicted.iter().zip(&measured).map(|(predicted, measured)| predicted - measured).collect();
         let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / nets.len() as f64;
         let within = |(answer, error): &(&Answer, &f64)| {
-            let [low, high] = answer.net.prediction().interval().map(f64::from);
-            error.abs() <= (high - low) / 2.0
+            let variance = f64::from(answer.net.deviation).powi(2) + draws(answer);
+            error.abs() <= 2.0 * variance.sqrt()
         };
         Self {
             max: errors.iter().fold(0.0, |most, error| most.max(error.abs())),
@@ -129,7 +136,7 @@ mod tests {
             test: Score::new(measured, 100),
         };
         let nets = [88, 91, 85].map(answer);
-        let of = |harder| Foretold::of(&nets, |answer| answer.test.accuracy, harder);
+        let of = |harder| Foretold::of(&nets, |answer| answer.test.accuracy, harder, |_| 0.0);
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
         let raw = of(0.0);
         near(raw.max, 0.05);
@@ -141,6 +148,11 @@ mod tests {
         near(lowered.bias, 0.0);
         near(lowered.max, 0.03);
         assert_eq!(lowered.within, 1);
+        // Two deviations are 4.5 points with one of 2 points by the draws.
+        let drawn = Foretold::of(&nets, |answer| answer.test.accuracy, 0.0, |_| 4e-4);
+        assert_eq!((drawn.within, drawn.rmse), (2, raw.rmse));
+        let drawn = Foretold::of(&nets, |answer| answer.test.accuracy, 0.0, |_| 9e-4);
+        assert_eq!(drawn.within, 3);
     }
 
     #[test]

@@ -14,7 +14,11 @@ pub fn choice(choice: &Choice) -> String {
         let blocks: Vec<_> = blocks.iter().map(|block| format!("{}/{}", block.kernel, block.expand)).collect();
         lines.push(format!("  stage {i}   {}", blocks.join("  ")));
     }
-    lines.push(format!("  accuracy  {}, predicted", accuracy(choice.accuracy, choice.deviation)));
+    let beyond = choice.accuracy_interval.map_or(String::new(), |interval| {
+        let [low, high] = interval.map(|end| 100.0 * end);
+        format!(" of the validation images; {low:.2} to {high:.2} % of all such images")
+    });
+    lines.push(format!("  accuracy  {}, predicted{beyond}", accuracy(choice.accuracy, choice.deviation)));
     if let Some(Measured { accuracy, images }) = choice.measured {
         lines.push(format!("            {:.2} %, measured on {images} validation images", 100.0 * accuracy));
     }
