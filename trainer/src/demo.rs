@@ -155,9 +155,10 @@ pub fn run(demo: &Demo, mut say: impl FnMut(&str)) -> Result<Summary> {
     let costs = Costs::from_table(space, &table)?;
     let limits = limits(space, &costs)?;
     let found = seconds.time("search", || {
-        let found = search(&Problem::new(space, &predictor, &costs, limits), *seed)?;
+        let problem = Problem::new(space, &predictor, &costs, limits);
+        let found = search(&problem, *seed)?;
         files::write_json(&path("front.json"), &found.front(space, *seed, &costs))?;
-        files::write_json(&path("arch.json"), &found.choice(space, *seed, &costs, &limits))?;
+        files::write_json(&path("arch.json"), &found.choice(&problem, *seed))?;
         let limits: Vec<_> = limits.iter().map(|(quantity, limit)| format!("{quantity}={limit}")).collect();
         let line = format!("the best of {} nets looked at, within {}", found.evaluated, limits.join(", "));
         Ok((found, line))

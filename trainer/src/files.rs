@@ -19,8 +19,9 @@
 //! ```
 
 use std::borrow::Cow;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
@@ -64,12 +65,17 @@ impl Header {
     }
 }
 
-/// Writes a file whole or not at all: to a temporary file beside it, synced, then renamed. Missing folders are made.
+/// Writes a file whole or not at all: to a temporary file beside it, synced, then renamed. Missing folders are made. Where a
+/// link leads, the file there is written; what is no file, such as a pipe, takes the bytes as it can.
 ///
 /// # Errors
 /// If the folder cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> std::io::Result<()> {
+        if is_stream(path) {
+            return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        }
+        let path = &end_of_links(path);
         let folder = folder_of(path);
         std::fs::create_dir_all(folder)?;
         let mut file = temporary(folder)?;
@@ -89,6 +95,16 @@ fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
+/// Whether there is something at the path that is neither a file nor a folder.
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// The path itself, where there is nothing yet.
+fn end_of_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -101,12 +117,28 @@ fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// If the folder of `path` cannot be made or written to.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let folder = folder_of(path);
     let probe = || -> std::io::Result<()> {
+        if is_stream(path) {
+            return OpenOptions::new().write(true).open(path).map(drop);
+        }
+        let path = &end_of_links(path);
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder)?;
         temporary(folder)?.close()
     };
     probe().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes an open file this process's alone until it is closed.
+///
+/// # Errors
+/// If another process has it.
+pub(crate) fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => bail!("{} is in use by another ofa; wait for it, or end it", path.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 /// Writes JSON that people can read and diff.
@@ -189,5 +221,41 @@ mod tests {
         std::fs::write(&plain, b"table").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn a_link_stays_one_and_a_pipe_takes_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, file, pipe] = ["link", "file", "pipe"].map(|name| folder.path().join(name));
+        std::fs::write(&file, b"before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        check_writable(&link).unwrap();
+        write(&link, b"after").unwrap();
+        assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"after");
+
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        write(&pipe, b"table").unwrap();
+        assert_eq!(reader.join().unwrap(), b"table");
+        assert!(is_stream(&pipe), "it is still a pipe");
+    }
+
+    #[test]
+    fn a_file_that_is_in_use_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let [one, other] = [(); 2].map(|()| File::create(&path).unwrap());
+        lock(&one, &path).unwrap();
+        assert!(
+            lock(&other, &path)
+                .unwrap_err()
+                .to_string()
+                .ends_with("metrics.jsonl is in use by another ofa; wait for it, or end it")
+        );
+        drop(one);
+        lock(&other, &path).unwrap();
     }
 }

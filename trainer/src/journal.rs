@@ -3,13 +3,15 @@
 //! A line is the CRC-32 of the JSON that follows it, in eight hexadecimal digits. The first line says what the work is,
 //! each other one holds a result. A last line that was cut off is dropped; damage elsewhere is refused.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::files;
 
 /// An open journal; no other process can open it.
 #[derive(Debug)]
@@ -42,11 +44,7 @@ impl Journal {
         let named = || path.display().to_string();
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.with_context(|| format!("cannot write {}", named()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("{} is in use by another ofa; wait for it, or end it", named()),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", named())),
-        }
+        files::lock(&file, path)?;
         let mut bytes = vec![];
         file.read_to_end(&mut bytes).with_context(|| format!("cannot read {}", named()))?;
         let (whole, results) =

@@ -14,20 +14,21 @@
 //!
 //! let (space, seed) = (made_up::space(), 1);
 //! let (predictor, costs) = (made_up::predictor(&space), Costs::from_table(&space, &made_up::table(&space))?);
-//! let limits = Limits::parse(["latency=2M", "sram=24k"], costs.unit())?;
-//! let found = search(&Problem::new(&space, &predictor, &costs, limits), seed)?;
+//! let limits = Limits::parse(["latency=2M", "sram=24k"], costs.clock())?;
+//! let problem = Problem::new(&space, &predictor, &costs, limits);
+//! let found = search(&problem, seed)?;
 //! let cost = found.best.cost.expect("it fits");
 //! assert!(cost.latency <= limits.latency && cost.sram_bytes <= 24 << 10);
 //! assert!(found.front(&space, seed, &costs).nets.contains(&found.best));
 //!
 //! let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("arch.json");
-//! trainer::files::write_json(&path, &found.choice(&space, seed, &costs, &limits))?;
+//! trainer::files::write_json(&path, &found.choice(&problem, seed))?;
 //! assert_eq!(Choice::load(&path, &space)?.arch, found.best.arch);
 //!
 //! let limits = Limits { sram: Some(100), ..limits };
 //! let error = search(&Problem::new(&space, &predictor, &costs, limits), seed).unwrap_err();
-//! assert!(error.downcast_ref::<Infeasible>().is_some_and(|infeasible| infeasible.nearest.is_some()));
+//! assert!(error.downcast_ref::<Infeasible>().is_some_and(|infeasible| !infeasible.nearest.is_empty()));
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
@@ -40,17 +41,14 @@ mod feasible;
 mod files;
 mod front;
 mod genes;
+mod infeasible;
 mod judge;
 mod limits;
 mod lookup;
 mod original;
 mod pareto;
 
-use std::fmt;
-
 use anyhow::{Result, ensure};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::predictor::{Prediction, Predictor};
@@ -62,12 +60,11 @@ pub use cost::{Cost, Costs};
 pub use evolve::Effort;
 pub use explain::{Bound, Explanation, Part, explain};
 pub(crate) use feasible::macs_within;
-pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency, Measured};
+pub use files::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front, Latency, Measured, OnBoard};
+pub use infeasible::{AtLeast, Exclusion, Infeasible, Missed};
 pub use limits::{Limits, Quantity};
 pub use pareto::{FoundFront, search_front};
 
-/// Nets drawn to tell how many a limit excludes.
-const SURVEYED: usize = 1000;
 /// The best nets that a search names.
 const TOP: usize = 100;
 /// A space of no more nets is listed whole, if nothing else is asked for.
@@ -171,45 +168,6 @@ pub struct Found {
     pub images: Option<usize>,
 }
 
-/// No net of the space fits.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Infeasible {
-    /// What was asked for.
-    pub limits: Limits,
-    /// What a tick is, where there is a latency table.
-    pub unit: Option<String>,
-    /// What each limit alone excludes, the most first.
-    pub excluded: Vec<Exclusion>,
-    /// What the least accuracy alone excludes, where one was asked for.
-    pub at_least: Option<AtLeast>,
-    /// Share of evenly drawn nets with a layer that the board refuses.
-    pub refused: f64,
-    /// The net whose worst excess over a limit is the least; `None` if the board refuses every net.
-    pub nearest: Option<Net>,
-    /// The next ones, at most three.
-    pub next: Vec<Net>,
-}
-
-/// The least accuracy that a net may have, predicted or the lower end of that, as shares of 1.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
-pub struct AtLeast {
-    /// That was asked for.
-    pub accuracy: f64,
-    /// Share of evenly drawn nets that it excludes.
-    pub share: f64,
-    /// What the nearest net has.
-    pub nearest: f64,
-}
-
-/// What one limit alone excludes.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
-pub struct Exclusion {
-    /// Which limit.
-    pub limit: Quantity,
-    /// Share of evenly drawn nets.
-    pub share: f64,
-}
-
 impl Figure {
     fn of(self, prediction: &Prediction) -> f32 {
         match self {
@@ -255,14 +213,19 @@ impl<'a> Problem<'a> {
 /// [`Infeasible`], to be found by downcasting, where no net was found that fits; or if the predictor fails, there are
 /// too many nets to list, or the objective is a latency without a table.
 pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
+    search_from(problem, &[], seed)
+}
+
+/// The same, but evolution begins among these nets.
+fn search_from(problem: &Problem, known: &[Arch], seed: u64) -> Result<Found> {
     judge::check(problem)?;
     let mut judge = Judge::new(problem)?;
     let count = judge.coding.count();
     match problem.method {
         Method::Auto if count.is_none_or(|count| count > LISTED) => {
-            evolve::evolve(&mut judge, Effort::default(), seed)?
+            evolve::evolve(&mut judge, known, Effort::default(), seed)?
         }
-        Method::Evolution(effort) => evolve::evolve(&mut judge, effort, seed)?,
+        Method::Evolution(effort) => evolve::evolve(&mut judge, known, effort, seed)?,
         Method::Auto | Method::Exhaustive => {
             let few = count.is_some_and(|count| count <= LISTABLE);
             ensure!(few, "the space has too many nets to look at all: more than {LISTABLE}");
@@ -271,7 +234,7 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
     }
     let best = judge.best().expect("the smallest net is looked at");
     if !judge.fits(best) {
-        return Err(infeasible(problem, &judge, best, seed)?.into());
+        return Err(Infeasible::of(problem, &judge, seed)?.into());
     }
     let best = judge.net(best)?;
     let mut fitting: Vec<usize> = (0..judge.nets.len()).filter(|&net| judge.fits(net)).collect();
@@ -295,97 +258,6 @@ pub fn search(problem: &Problem, seed: u64) -> Result<Found> {
         resolutions: problem.resolutions()?,
         images: problem.predictor.images(),
     })
-}
-
-fn infeasible(problem: &Problem, judge: &Judge, nearest: usize, seed: u64) -> Result<Infeasible> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (costs, limits) = &problem.boards[0];
-    let mut sample = || judge.coding.arch(&judge.coding.sample(&mut rng));
-    let archs: Vec<_> = (0..SURVEYED).map(|_| sample()).collect();
-    let sampled: Vec<_> = archs.iter().map(|arch| costs.of(&problem.space.layers(arch))).collect();
-    let share = |excluded: &dyn Fn(&Cost) -> bool| {
-        let count = sampled.iter().flatten().filter(|cost| excluded(cost)).count();
-        count as f64 / SURVEYED as f64
-    };
-    let alone = |(quantity, limit): (Quantity, u64)| Exclusion {
-        limit: quantity,
-        share: share(&|cost| cost.get(quantity) > Some(limit)),
-    };
-    let mut excluded: Vec<_> = limits.iter().map(alone).collect();
-    excluded.sort_by(|a, b| b.share.total_cmp(&a.share));
-    let mut others: Vec<usize> = (0..judge.nets.len()).filter(|&net| net != nearest).collect();
-    others.sort_by(|&a, &b| judge.order(a, b));
-    let others = others.into_iter().filter(|&net| judge.nets[net].totals.cost().is_some());
-    let next = others.take(3).map(|net| judge.net(net)).collect::<Result<_>>()?;
-    let nearest = judge.net(nearest)?;
-    let figure = |prediction: &Prediction| f64::from(problem.goal.figure.of(prediction));
-    let at_least = match problem.goal.objective {
-        Objective::Accuracy => None,
-        Objective::Latency { least } => {
-            let predictions = problem.predictor.predict_interval(&archs)?;
-            let excluded = predictions.iter().filter(|prediction| figure(prediction) < least).count();
-            let share = excluded as f64 / SURVEYED as f64;
-            Some(AtLeast { accuracy: least, share, nearest: figure(&nearest.prediction()) })
-        }
-    };
-    Ok(Infeasible {
-        limits: *limits,
-        unit: costs.unit().map(Into::into),
-        excluded,
-        at_least,
-        refused: sampled.iter().filter(|cost| cost.is_none()).count() as f64 / SURVEYED as f64,
-        nearest: nearest.cost.is_some().then_some(nearest),
-        next,
-    })
-}
-
-impl std::error::Error for Infeasible {}
-
-impl fmt::Display for Infeasible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = |quantity: Quantity| match quantity {
-            Quantity::Latency => format!(" {}", self.unit.as_deref().unwrap_or(quantity.unit())),
-            Quantity::Macs => String::new(),
-            _ => format!(" {}", quantity.unit()),
-        };
-        write!(f, "no net fits; of {SURVEYED} nets drawn evenly")?;
-        let limits = self.excluded.iter().map(|Exclusion { limit, share }| {
-            let number = self.limits.get(*limit).unwrap_or_default();
-            format!(" {limit}={number} alone excludes {:.1} %", 100.0 * share)
-        });
-        let least = self.at_least.iter().map(|AtLeast { accuracy, share, .. }| {
-            format!(" an accuracy of at least {:.2} % alone excludes {:.1} %", 100.0 * accuracy, 100.0 * share)
-        });
-        write!(f, "{}", limits.chain(least).collect::<Vec<_>>().join(","))?;
-        if self.refused > 0.0 {
-            write!(f, "; the board refuses a layer of {:.1} %", 100.0 * self.refused)?;
-        }
-        let Some(Net { accuracy, cost: Some(cost), .. }) = &self.nearest else {
-            return write!(f, "; the board refuses all");
-        };
-        write!(f, "; the nearest net has")?;
-        for (quantity, limit) in self.limits.iter() {
-            let value = cost.get(quantity).unwrap_or_default();
-            let times = value as f64 / limit as f64;
-            write!(f, " {quantity} {value}{} ({times:.2} times the limit),", unit(quantity))?;
-        }
-        write!(f, " predicted accuracy {:.2} %; it fits with", 100.0 * accuracy)?;
-        for (quantity, limit) in self.limits.iter() {
-            write!(f, " --limit {quantity}={}", limit.max(cost.get(quantity).unwrap_or_default()))?;
-        }
-        if let Some(AtLeast { accuracy, nearest, .. }) = self.at_least {
-            // Rounded down, so that it does fit.
-            write!(f, " --at-least {:.2}", (1e4 * accuracy.min(nearest)).floor() / 100.0)?;
-        }
-        for (i, Net { accuracy, cost, .. }) in self.next.iter().enumerate() {
-            write!(f, "{} predicted accuracy {:.2} %", if i == 0 { "; the next have" } else { ";" }, 100.0 * accuracy)?;
-            for (quantity, _) in self.limits.iter() {
-                let value = cost.and_then(|cost| cost.get(quantity)).unwrap_or_default();
-                write!(f, ", {quantity} {value}{}", unit(quantity))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -130,14 +130,30 @@ pub struct FirmwareCost {
     pub static_bytes: usize,
 }
 
+/// What ticks are.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Clock<'a> {
+    /// Such as `cycles`.
+    pub unit: &'a str,
+    /// So many are a second; `None` where they are no time.
+    pub hz: Option<f64>,
+}
+
 impl Provenance {
+    /// What the table's ticks are.
+    pub fn clock(&self) -> Clock<'_> {
+        let hz = match &*self.unit {
+            "cycles" if self.clock_hz > 0 => Some(f64::from(self.clock_hz)),
+            "microseconds" | "us" => Some(1e6),
+            "nanoseconds" | "ns" => Some(1e9),
+            _ => None,
+        };
+        Clock { unit: &self.unit, hz }
+    }
+
     /// So many ticks in milliseconds; `None` where the unit is none of time.
     pub fn milliseconds(&self, ticks: u64) -> Option<f64> {
-        match &*self.unit {
-            "cycles" => Some(ticks as f64 * 1e3 / f64::from(self.clock_hz)),
-            "nanoseconds" | "ns" => Some(ticks as f64 / 1e6),
-            _ => None,
-        }
+        self.clock().hz.map(|hz| ticks as f64 * 1e3 / hz)
     }
 }
 

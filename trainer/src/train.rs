@@ -210,6 +210,7 @@ struct Kept {
 impl Kept {
     /// Opens the folder, and takes the trainer to where the earlier run was.
     fn open(keep: &Keep, trainer: &mut Trainer) -> Result<Self> {
+        let metrics = Journal::claim(keep.folder)?;
         let checkpoints = Checkpoints::new(keep.folder, trainer.training.identity()?, keep.at_least);
         match keep.earlier {
             Earlier::Refuse => ensure!(
@@ -224,7 +225,7 @@ impl Kept {
             }
             Earlier::Remove => checkpoints.clear()?,
         }
-        let journal = Journal::open(keep.folder, trainer.position.total, trainer.position.metrics)?;
+        let journal = Journal::open(metrics, keep.folder, trainer.position.total, trainer.position.metrics)?;
         Ok(Self { checkpoints, journal, stop: keep.stop.clone() })
     }
 

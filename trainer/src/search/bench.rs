@@ -25,6 +25,7 @@ use super::{Costs, Effort, Limits, Method, Net, Problem, original, search};
 use crate::original::{FEATURES, layers_for, resolutions};
 use crate::predictor::{Dense, Predictor};
 use crate::space::Space;
+use crate::table::Clock;
 
 /// Nets that are sampled to tell how the made-up figures are spread.
 const SAMPLE: usize = 1000;
@@ -117,7 +118,7 @@ pub fn made_up_costs(space: &Space, seed: u64) -> Result<Costs> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ u64::from(crc32fast::hash(layer.to_string().as_bytes())));
         Some(Some(20_000 + (layer.macs() as f64 * rng.random_range(0.07..0.14)) as u32))
     };
-    Costs::of_board(space, ["made-up", "ns"], 0, ticks)
+    Costs::of_board(space, "made-up", Clock { unit: "ns", hz: Some(1e9) }, 0, ticks)
 }
 
 /// A latency that a quarter of the nets meet.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::Quantity;
 use crate::model::{arena_bytes, flash_bytes};
 use crate::space::{Resolutions, Space};
-use crate::table::{Entry, LatencyTable, Opening, Outcome, Provenance};
+use crate::table::{Clock, Entry, LatencyTable, Opening, Outcome, Provenance};
 
 /// What a net costs; the order is that of the fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Costs {
 struct Ticks {
     board: String,
     unit: String,
+    /// So many are a second; `None` where they are no time.
+    hz: Option<f64>,
     /// `None`: the board refuses the layer.
     layers: HashMap<Layer, Option<u32>>,
     /// Of stems and first blocks that run as one.
@@ -94,7 +96,8 @@ impl Costs {
     /// Names the first layer of which it says nothing.
     pub(super) fn of_board(
         space: &Space,
-        [board, unit]: [&str; 2],
+        board: &str,
+        Clock { unit, hz }: Clock,
         code_bytes: u64,
         entry: impl Fn(&Layer) -> Option<Option<u32>>,
     ) -> Result<Self> {
@@ -116,7 +119,7 @@ impl Costs {
             bail!("the latency table lacks {stem}");
         }
         let (openings, intervals) = (HashMap::new(), HashMap::new());
-        let ticks = Ticks { board: board.into(), unit: unit.into(), layers, openings, intervals, resolutions };
+        let ticks = Ticks { board: board.into(), unit: unit.into(), hz, layers, openings, intervals, resolutions };
         Ok(Self { ticks: Some(ticks), code_bytes })
     }
 
@@ -134,9 +137,11 @@ impl Costs {
     /// Names the first layer that the table lacks, and the command that measures it.
     pub fn from_table(space: &Space, table: &LatencyTable) -> Result<Self> {
         let code_bytes = table.firmware.map_or(0, |cost| cost.code_bytes) as u64;
-        let Provenance { board, unit, command, .. } = &table.provenance;
-        let mut costs = Self::of_board(space, [board, unit], code_bytes, |layer| table.entry(layer).map(Entry::ticks))
-            .with_context(|| format!("the table of {} is not whole; run: {command}", table.provenance.board))?;
+        let Provenance { board, command, .. } = &table.provenance;
+        let mut costs = Self::of_board(space, board, table.provenance.clock(), code_bytes, |layer| {
+            table.entry(layer).map(Entry::ticks)
+        })
+        .with_context(|| format!("the table of {board} is not whole; run: {command}"))?;
         if let Some(ticks) = &mut costs.ticks {
             ticks.intervals = Ticks::intervals(table);
         }
@@ -147,6 +152,11 @@ impl Costs {
     /// What a tick is, where there is a board.
     pub fn unit(&self) -> Option<&str> {
         self.ticks.as_ref().map(|ticks| ticks.unit.as_str())
+    }
+
+    /// What ticks are, where there is a board.
+    pub fn clock(&self) -> Option<Clock<'_>> {
+        self.ticks.as_ref().map(|ticks| Clock { unit: &ticks.unit, hz: ticks.hz })
     }
 
     /// The board's name, where there is one.
@@ -233,7 +243,7 @@ mod tests {
         let costs = |openings| {
             let table = LatencyTable { openings, ..table(layers.clone()) };
             let ticks = |layer: &Layer| table.entry(layer).map_or(Some(Some(1)), |entry| Some(entry.ticks()));
-            let mut costs = Costs::of_board(&space(), ["b", "cycles"], 0, ticks).unwrap();
+            let mut costs = Costs::of_board(&space(), "b", Clock { unit: "cycles", hz: None }, 0, ticks).unwrap();
             let own = costs.ticks.as_mut().unwrap();
             own.layers.extend(layers.iter().map(|entry| (entry.layer, entry.ticks())));
             own.intervals = Ticks::intervals(&table);

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::judge::{Candidate, Judge};
-use crate::space::pick;
+use crate::space::{Arch, pick};
 
 const POPULATION: usize = 100;
 const PARENTS: usize = POPULATION / 4;
@@ -60,16 +60,20 @@ enum Phase {
     Climbing,
 }
 
-/// Looks at nets until the effort is spent; the best is [`Judge::best`].
+/// Looks at nets until the effort is spent, first at these; the best is [`Judge::best`].
 ///
 /// # Errors
 /// If the predictor fails.
-pub(super) fn evolve(judge: &mut Judge, effort: Effort, seed: u64) -> Result<()> {
+pub(super) fn evolve(judge: &mut Judge, known: &[Arch], effort: Effort, seed: u64) -> Result<()> {
     let mut islands: Vec<_> = (0..ISLANDS).map(|island| Island::new(seed, island)).collect();
     let ends = judge.coding.ends();
     let ends = judge.judge(judge.candidates(ends.into()), effort.evaluations)?;
-    let mut best = ends.into_iter().flatten().min_by(|&a, &b| judge.order(a, b));
-    let mut ended: Vec<usize> = vec![];
+    let known = judge
+        .judge(judge.candidates(known.iter().map(|arch| judge.coding.genes(arch)).collect()), effort.evaluations)?;
+    let mut ended: Vec<usize> = known.into_iter().flatten().collect();
+    ended.sort_by(|&a, &b| judge.order(a, b));
+    ended.truncate(PARENTS);
+    let mut best = ends.into_iter().flatten().chain(ended.first().copied()).min_by(|&a, &b| judge.order(a, b));
     let (mut fruitless, mut idle, mut barren) = (0, 0, 0);
     while judge.evaluations < effort.evaluations
         && fruitless < effort.fruitless_populations

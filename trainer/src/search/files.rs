@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Costs, Found, FoundFront, Limits, Net};
+use super::{Cost, Costs, Found, FoundFront, Limits, Net, Problem};
 use crate::files::{self, Header};
 use crate::space::{Arch, Space};
 
@@ -38,6 +38,9 @@ pub struct Choice {
     pub measured: Option<Measured>,
     /// Predicted; `None` without a latency table.
     pub latency: Option<Latency>,
+    /// The same on the other boards that the net is for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OnBoard>,
     /// Of the arena.
     pub sram_bytes: u64,
     /// Of the net and, with a latency table, the code that runs it.
@@ -72,6 +75,18 @@ pub struct Latency {
     pub limit: Option<u64>,
 }
 
+/// What differs from board to board.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnBoard {
+    /// Its name.
+    pub board: String,
+    /// Of one image.
+    pub latency: Latency,
+    /// Of the net and the code that runs it.
+    pub flash_bytes: u64,
+}
+
 /// `front.json`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Front {
@@ -101,23 +116,36 @@ impl Found {
     ///
     /// # Panics
     /// If the best net has no cost, which [`super::search`] sees to.
-    pub fn choice(&self, space: &Space, seed: u64, costs: &Costs, limits: &Limits) -> Choice {
+    pub fn choice(&self, problem: &Problem, seed: u64) -> Choice {
         let accuracy_interval = self.images.map(|images| self.best.prediction().interval_beyond(images));
-        let Net { arch, accuracy, deviation, cost } = self.best.clone();
-        let Cost { latency, sram_bytes, flash_bytes, macs } = cost.expect("a net that fits has a cost");
-        let unit = costs.unit().map(Into::into);
-        let interval = costs.interval(&space.layers(&arch));
-        let latency = latency.zip(unit);
-        let latency = latency.map(|(predicted, unit)| Latency { unit, predicted, interval, limit: limits.latency });
-        let header = Header::new(ARCH_FORMAT, &space.hash(), seed);
+        let Net { arch, accuracy, deviation, .. } = self.best.clone();
+        let layers = problem.space.layers(&arch);
+        let on = |costs: &Costs, limits: &Limits| {
+            let cost = costs.of(&layers).expect("a net that fits has a cost");
+            let latency = cost.latency.zip(costs.unit()).map(|(predicted, unit)| {
+                let (unit, interval) = (unit.into(), costs.interval(&layers));
+                Latency { unit, predicted, interval, limit: limits.latency }
+            });
+            (cost, latency)
+        };
+        let ((costs, limits), others) = problem.boards.split_first().expect("a problem has a board");
+        let (Cost { sram_bytes, flash_bytes, macs, .. }, latency) = on(costs, limits);
+        let other = |(costs, limits): &(&Costs, Limits)| {
+            let (Cost { flash_bytes, .. }, latency) = on(costs, limits);
+            Some(OnBoard { board: costs.board()?.into(), latency: latency?, flash_bytes })
+        };
+        let others = others.iter().filter_map(other).collect();
+        let header = Header::new(ARCH_FORMAT, &problem.space.hash(), seed);
+        let measured = self.measured;
         Choice {
             header,
             arch,
             accuracy,
             deviation,
             accuracy_interval,
-            measured: self.measured,
+            measured,
             latency,
+            others,
             sram_bytes,
             flash_bytes,
             macs,

@@ -108,7 +108,6 @@ impl Coding {
         Arch { resolution: self.resolutions[genes.resolution()], stages: self.stages.iter().map(blocks).collect() }
     }
 
-    #[cfg(test)]
     /// Of an arch of the space.
     pub fn genes(&self, arch: &Arch) -> Genes {
         let position = |choices: &[u8], choice: u8| choices.iter().position(|&known| known == choice).unwrap_or(0);

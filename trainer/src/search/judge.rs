@@ -17,6 +17,8 @@ use crate::predictor::Prediction;
 
 /// So many single changes are tried to bring a net within the limits.
 const REPAIRS: usize = 100;
+/// The excess of a net with one layer that a board refuses: more than any miss of a limit.
+const REFUSED: f64 = 1e18;
 
 /// A net that may be looked at. The genes come last, as two nets that differ mostly differ in costs.
 #[derive(PartialEq)]
@@ -128,7 +130,7 @@ impl<'a> Judge<'a> {
             // The fewer layers are refused the nearer, and any is worse than any miss.
             let excess = match totals.refused {
                 0 => limits.excess(Some(&totals.cost)),
-                refused => 1e18 * f64::from(refused),
+                refused => REFUSED * f64::from(refused),
             };
             (totals, excess)
         });
@@ -170,6 +172,11 @@ impl<'a> Judge<'a> {
     /// Whether a net is within all limits.
     pub fn fits(&self, net: usize) -> bool {
         self.nets[net].rank.excess <= 1.0
+    }
+
+    /// Whether a board refuses a layer of a net.
+    pub fn is_refused(&self, net: usize) -> bool {
+        self.nets[net].rank.excess >= REFUSED
     }
 
     /// The best of all.

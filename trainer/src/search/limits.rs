@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use crate::names::did_you_mean;
+use crate::table::Clock;
 
 /// What can be limited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,27 +49,27 @@ impl Quantity {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Latency, Self::Sram, Self::Flash, Self::Macs];
 
-    /// What its numbers count; a latency's unit is the table's.
-    pub(super) const fn unit(self) -> &'static str {
+    /// What its numbers count; `ticks`: those of a latency table, if there is one.
+    pub(super) fn unit_with(self, ticks: Option<&str>) -> &str {
         match self {
-            Self::Latency => "ticks",
+            Self::Latency => ticks.unwrap_or("ticks"),
             Self::Sram | Self::Flash => "bytes",
             Self::Macs => "MACs",
         }
     }
 
     /// What a letter after a number multiplies by.
-    fn factor(self, suffix: &str, unit: Option<&str>) -> Option<f64> {
+    fn factor(self, suffix: &str, hz: Option<f64>) -> Option<f64> {
         let kilo = if matches!(self, Self::Sram | Self::Flash) { 1024.0 } else { 1000.0 };
-        let nanoseconds = self == Self::Latency && unit == Some("ns");
+        let hz = hz.filter(|_| self == Self::Latency);
         Some(match suffix {
             "" => 1.0,
             "k" => kilo,
             "M" => kilo * kilo,
-            "ns" if nanoseconds => 1.0,
-            "us" if nanoseconds => 1e3,
-            "ms" if nanoseconds => 1e6,
-            "s" if nanoseconds => 1e9,
+            "ns" => hz? / 1e9,
+            "us" => hz? / 1e6,
+            "ms" => hz? / 1e3,
+            "s" => hz?,
             _ => return None,
         })
     }
@@ -86,14 +87,14 @@ impl fmt::Display for Quantity {
 }
 
 impl Limits {
-    /// Reads limits such as `sram=64k`. `unit`: of the latency table, if there is one.
+    /// Reads limits such as `sram=64k`. `clock`: of the latency table, if there is one.
     ///
     /// # Errors
     /// One line that says what is wrong with which limit.
-    pub fn parse<'a>(limits: impl IntoIterator<Item = &'a str>, unit: Option<&str>) -> Result<Self> {
+    pub fn parse<'a>(limits: impl IntoIterator<Item = &'a str>, clock: Option<Clock>) -> Result<Self> {
         let mut parsed = Self::default();
         for text in limits {
-            let (quantity, limit) = parse(text, unit).with_context(|| format!("--limit {text}"))?;
+            let (quantity, limit) = parse(text, clock).with_context(|| format!("--limit {text}"))?;
             ensure!(
                 parsed.slot(quantity).replace(limit).is_none(),
                 "--limit {text}: there are two limits of {quantity}"
@@ -140,7 +141,7 @@ impl Limits {
     }
 }
 
-fn parse(text: &str, unit: Option<&str>) -> Result<(Quantity, u64)> {
+fn parse(text: &str, clock: Option<Clock>) -> Result<(Quantity, u64)> {
     let names = Quantity::ALL.map(|quantity| quantity.to_string());
     let listed = names.join(", ");
     let (name, value) =
@@ -149,16 +150,18 @@ fn parse(text: &str, unit: Option<&str>) -> Result<(Quantity, u64)> {
         let meant = did_you_mean(name, names.iter().map(String::as_str));
         bail!("there is no {name} to limit{meant}, only {listed}");
     };
-    if quantity == Quantity::Latency && unit.is_none() {
+    if quantity == Quantity::Latency && clock.is_none() {
         bail!("a latency needs a latency table; name one with --table (made by: ofa measure)");
     }
     let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let suffix = &value[digits.len()..];
     let number: f64 = digits.parse().ok().with_context(|| format!("{value:?} does not begin with a number"))?;
-    let Some(factor) = quantity.factor(suffix, unit) else {
-        match (quantity, unit) {
-            (Quantity::Latency, Some("ns")) => bail!("{suffix} is none of k, M, ns, us, ms, s"),
-            (Quantity::Latency, Some(unit)) => bail!("the table counts {unit}, so {suffix} is none of k, M"),
+    let Some(factor) = quantity.factor(suffix, clock.and_then(|clock| clock.hz)) else {
+        match (quantity, clock) {
+            (Quantity::Latency, Some(Clock { hz: Some(_), .. })) => bail!("{suffix} is none of k, M, ns, us, ms, s"),
+            (Quantity::Latency, Some(Clock { unit, hz: None })) => {
+                bail!("the table counts {unit}, so {suffix} is none of k, M")
+            }
             _ => bail!("{suffix} is none of k, M"),
         }
     };
@@ -171,9 +174,11 @@ fn parse(text: &str, unit: Option<&str>) -> Result<(Quantity, u64)> {
 mod tests {
     use super::*;
 
+    const INSTRUCTIONS: Clock = Clock { unit: "instructions", hz: None };
+
     #[test]
     fn bytes_count_by_1024_and_the_rest_by_1000() {
-        let limits = Limits::parse(["latency=3M", "sram=64k", "flash=1.5M", "macs=2k"], Some("instructions")).unwrap();
+        let limits = Limits::parse(["latency=3M", "sram=64k", "flash=1.5M", "macs=2k"], Some(INSTRUCTIONS)).unwrap();
         let expected =
             Limits { latency: Some(3_000_000), sram: Some(65_536), flash: Some(1_572_864), macs: Some(2000) };
         assert_eq!(limits, expected);
@@ -181,9 +186,14 @@ mod tests {
 
     #[test]
     fn times_are_for_tables_of_time() {
-        assert_eq!(Limits::parse(["latency=1.5ms"], Some("ns")).unwrap().latency, Some(1_500_000));
-        assert_eq!(Limits::parse(["latency=7"], Some("ns")).unwrap().latency, Some(7));
-        let refusal = format!("{:#}", Limits::parse(["latency=5ms"], Some("instructions")).unwrap_err());
+        let of = |text, unit, hz| Limits::parse([text], Some(Clock { unit, hz: Some(hz) })).unwrap().latency;
+        for unit in ["ns", "nanoseconds"] {
+            assert_eq!(of("latency=1.5ms", unit, 1e9), Some(1_500_000));
+        }
+        assert_eq!(of("latency=7", "ns", 1e9), Some(7));
+        assert_eq!(of("latency=1.5ms", "cycles", 480e6), Some(720_000));
+        assert_eq!(of("latency=2s", "microseconds", 1e6), Some(2_000_000));
+        let refusal = format!("{:#}", Limits::parse(["latency=5ms"], Some(INSTRUCTIONS)).unwrap_err());
         assert_eq!(refusal, "--limit latency=5ms: the table counts instructions, so ms is none of k, M");
     }
 
@@ -192,7 +202,7 @@ mod tests {
         for text in
             ["sram=0", "sram=", "sram=64q", "beauty=3", "latency", "macs=-1", "macs=1e99", "macs=nan", "flash=0.5"]
         {
-            let refusal = format!("{:#}", Limits::parse([text], Some("instructions")).unwrap_err());
+            let refusal = format!("{:#}", Limits::parse([text], Some(INSTRUCTIONS)).unwrap_err());
             assert!(refusal.starts_with(&format!("--limit {text}: ")), "{refusal}");
         }
         assert!(Limits::parse(["sram=1", "sram=2"], None).is_err());

@@ -194,6 +194,7 @@ impl Size {
 
 #[cfg(test)]
 mod tests {
+    use crate::table::Clock;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -210,7 +211,9 @@ mod tests {
             let resolutions = &space.input.resolutions.0;
             let open: Vec<u16> = resolutions.iter().copied().step_by(2).collect();
             let ticks = |layer: &Layer| (!layer.parameters().is_multiple_of(13)).then(|| layer.macs() as u32 / 7 + 1);
-            let alone = Costs::of_board(&space, ["b", "ticks"], 777, |layer| Some(ticks(layer))).unwrap();
+            let alone =
+                Costs::of_board(&space, "b", Clock { unit: "ticks", hz: None }, 777, |layer| Some(ticks(layer)))
+                    .unwrap();
             let together = |(i, pair): (usize, [Layer; 2])| {
                 let [stem, block] = pair.map(|layer| ticks(&layer).unwrap_or(0));
                 (pair, if i % 2 == 0 { stem + block + 999 } else { block / 2 })

@@ -6,6 +6,7 @@ use runtime::Layer;
 
 use super::*;
 use crate::predictor::{Dense, features};
+use crate::table::Clock;
 
 /// 2 resolutions, two stages of 4 + 16 nets and one of 6 + 36: 33,600 nets.
 fn toy() -> Space {
@@ -31,8 +32,10 @@ fn predictor(space: &Space, seed: u64) -> Predictor {
 /// A made-up board: latency is no function of the MACs alone.
 fn board(space: &Space, refuses: &dyn Fn(&Layer) -> bool) -> Costs {
     let ticks = |layer: &Layer| 1000 + layer.macs() as u32 * (3 + layer.parameters() as u32 % 5);
-    Costs::of_board(space, ["made-up", "instructions"], 10_000, |layer| Some((!refuses(layer)).then(|| ticks(layer))))
-        .unwrap()
+    Costs::of_board(space, "made-up", Clock { unit: "instructions", hz: None }, 10_000, |layer| {
+        Some((!refuses(layer)).then(|| ticks(layer)))
+    })
+    .unwrap()
 }
 
 /// Even where all nets could be listed.
@@ -84,7 +87,7 @@ fn the_best_of_all_nets_is_found() {
                 let failure: &Infeasible = error.downcast_ref().unwrap();
                 assert_eq!(best, None);
                 let least = all.iter().map(|cost| limits.excess(Some(cost))).min_by(f64::total_cmp).unwrap();
-                let nearest = failure.nearest.as_ref().unwrap();
+                let nearest = &failure.nearest[0];
                 assert_eq!(limits.excess(nearest.cost.as_ref()), least, "the nearest is the nearest of all");
             }
         }
@@ -128,7 +131,7 @@ fn nets_with_a_refused_layer_are_not_found() {
         assert!(!space.layers(&net.arch).iter().any(of_7));
     }
     let error = find(&board(&space, &|layer| matches!(layer, Layer::Pool(_)))).unwrap_err();
-    assert!(error.downcast_ref::<Infeasible>().unwrap().nearest.is_none());
+    assert!(error.downcast_ref::<Infeasible>().unwrap().nearest.is_empty());
     assert!(error.to_string().ends_with("the board refuses a layer of 100.0 %; the board refuses all"), "{error}");
 }
 
@@ -161,17 +164,18 @@ fn a_failure_says_what_excludes_and_what_would_fit() {
     let limits = Limits { latency: Some(100_000), sram: Some(median), ..Limits::default() };
     let error = search(&evolution(&space, &predictor(&space, 1), &costs, limits), 0).unwrap_err();
     let failure: &Infeasible = error.downcast_ref().unwrap();
-    assert_eq!(failure.excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
-    let Exclusion { limit, share } = failure.excluded[1];
+    assert_eq!(failure.boards[0].excluded[0], Exclusion { limit: Quantity::Latency, share: 1.0 });
+    let Exclusion { limit, share } = failure.boards[0].excluded[1];
     assert!(limit == Quantity::Sram && (0.1..0.9).contains(&share), "{share}");
-    let cost = failure.nearest.as_ref().and_then(|net| net.cost).unwrap();
+    let costs_of_named: Vec<_> = failure.nearest.iter().map(|net| net.cost.unwrap()).collect();
+    assert!(costs_of_named.len() == 4 && costs_of_named == failure.boards[0].costs);
+    let cost = costs_of_named[0];
     let (latency, sram) = (cost.latency.unwrap(), cost.sram_bytes);
     let said = error.to_string();
     assert!(said.contains(&format!("latency {latency} instructions (")), "{said}");
     let fits_with = format!(" it fits with --limit latency={latency} --limit sram={};", sram.max(median));
     assert!(said.contains(&fits_with), "{said}");
-    assert_eq!(failure.next.len(), 3);
-    for cost in failure.next.iter().map(|net| net.cost.unwrap()) {
+    for cost in &costs_of_named[1..] {
         let next = format!(" %, latency {} instructions, sram {} bytes", cost.latency.unwrap(), cost.sram_bytes);
         assert!(said.contains(&next), "{next} is not in {said}");
     }
@@ -293,7 +297,7 @@ fn one_net_is_within_the_limits_of_two_boards() {
     let predictor = predictor(&space, 9);
     let first = board(&space, &|_| false);
     let second = |layer: &Layer| Some(Some(500 + layer.parameters() as u32 * 40));
-    let second = Costs::of_board(&space, ["other", "cycles"], 0, second).unwrap();
+    let second = Costs::of_board(&space, "other", Clock { unit: "cycles", hz: Some(1e6) }, 0, second).unwrap();
     let archs = all_nets(&space);
     let latencies = |costs: &Costs| -> Vec<u64> {
         archs.iter().map(|arch| costs.of(&space.layers(arch)).unwrap().latency.unwrap()).collect()
@@ -313,6 +317,25 @@ fn one_net_is_within_the_limits_of_two_boards() {
     problem.boards.push((&second, of(limits[1])));
     assert_eq!(search(&problem, 0).unwrap().best.accuracy, best);
     assert!(search_front(&problem, 0).unwrap_err().to_string().contains("--all-boards"));
+    let found = search(&problem, 0).unwrap();
+    let choice = found.choice(&problem, 0);
+    let i = archs.iter().position(|arch| *arch == choice.arch).unwrap();
+    assert_eq!((choice.others[0].latency.predicted, choice.others[0].latency.limit), (b[i], Some(limits[1])));
+    let bounds = explain(&problem, &found, 0).unwrap().limits;
+    let of_second = bounds.iter().find(|bound| bound.board.as_deref() == Some("other")).unwrap();
+    assert_eq!((of_second.used, of_second.allowed, of_second.more), (b[i], limits[1], 1000), "a millisecond at 1 MHz");
+
+    // What nothing fits is the second board's limit alone.
+    problem.boards[0].1 = Limits::default();
+    problem.boards[1].1 = of(1);
+    let error = search(&problem, 0).unwrap_err();
+    let [_, second] = &error.downcast_ref::<Infeasible>().unwrap().boards[..] else { panic!("two boards") };
+    assert_eq!(second.excluded, [Exclusion { limit: Quantity::Latency, share: 1.0 }]);
+    let least = b.iter().min().unwrap();
+    let said = error.to_string();
+    for part in ["latency@other=1 alone excludes 100.0 %", &format!("it fits with --limit latency@other={least};")] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
 }
 
 /// A limit binds where raising it buys accuracy: beside the list of all nets. Stem and first block run as one.
@@ -325,8 +348,9 @@ fn an_explanation_adds_up_and_says_what_binds() {
     let free = search(&Problem::new(&space, &predictor, &costs, Limits::default()), 0).unwrap().best.cost.unwrap();
     let limits = Limits { latency: free.latency.map(|latency| latency / 2), sram: Some(1 << 20), ..Limits::default() };
     let problem = Problem::new(&space, &predictor, &costs, limits);
-    let best = search(&problem, 0).unwrap().best;
-    let Explanation { parts, limits: bounds } = explain(&problem, &best, 0).unwrap();
+    let mut found = search(&problem, 0).unwrap();
+    let best = found.best.clone();
+    let Explanation { parts, limits: bounds } = explain(&problem, &found, 0).unwrap();
     let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(names, ["stem", "stage 0", "stage 1", "stage 2", "head"]);
     let cost = best.cost.unwrap();
@@ -342,4 +366,52 @@ fn an_explanation_adds_up_and_says_what_binds() {
     let raised = Problem::new(&space, &predictor, &costs, limits.with(Quantity::Latency, allowed + allowed / 100));
     let gain = search(&raised, 0).unwrap().best.accuracy - best.accuracy;
     assert_eq!(bounds[0].gain, gain);
+
+    // A net that the supernet prefers is not what the gain is told beside.
+    found.best = found.top[3].clone();
+    assert_eq!(explain(&problem, &found, 0).unwrap().limits[0].gain, gain);
+}
+
+/// Where the fastest net is sought, ticks are what more buys.
+#[test]
+fn more_memory_buys_ticks_where_the_fastest_is_sought() {
+    let space = toy();
+    let (predictor, costs) = (predictor(&space, 2), board(&space, &|_| false));
+    let accurate = search(&Problem::new(&space, &predictor, &costs, Limits::default()), 0).unwrap().best;
+    let goal = Goal { objective: Objective::Latency { least: f64::from(accurate.accuracy) - 0.1 }, ..Goal::default() };
+    let with = |limits| Problem { goal, ..Problem::new(&space, &predictor, &costs, limits) };
+    let free = search(&with(Limits::default()), 0).unwrap().best.cost.unwrap();
+    // Less than the fastest of all has, of what leaves a net.
+    let limited = [Quantity::Sram, Quantity::Flash, Quantity::Macs].into_iter().find_map(|quantity| {
+        let problem = with(Limits::default().with(quantity, free.get(quantity).unwrap() - 1));
+        Some((search(&problem, 0).ok()?, problem))
+    });
+    let (found, problem) = limited.unwrap();
+    let bounds = explain(&problem, &found, 0).unwrap().limits;
+    let spared = found.best.cost.unwrap().latency.unwrap() - free.latency.unwrap();
+    assert_eq!((bounds[0].binds(), bounds[0].gain, bounds[0].spared), (spared > 0, 0.0, Some(spared)));
+    assert!(spared > 0, "the test's own limit binds");
+}
+
+/// Of two nets that miss what is asked for, one by a little in both ways and one in one way alone.
+#[test]
+fn what_misses_its_costs_a_little_may_miss_the_accuracy_too() {
+    let space = toy();
+    let (predictor, costs) = (predictor(&space, 2), board(&space, &|_| false));
+    let archs = all_nets(&space);
+    let mut latencies: Vec<u64> =
+        archs.iter().map(|arch| costs.of(&space.layers(arch)).unwrap().latency.unwrap()).collect();
+    latencies.sort_unstable();
+    let limits = Limits { latency: Some(latencies[latencies.len() / 4]), ..Limits::default() };
+    let method = Method::Exhaustive;
+    let problem = Problem { method, ..Problem::new(&space, &predictor, &costs, limits) };
+    let least = f64::from(search(&problem, 0).unwrap().best.accuracy) + 0.02;
+    let problem = Problem { goal: Goal { objective: Objective::Latency { least }, ..Goal::default() }, ..problem };
+    let error = search(&problem, 0).unwrap_err();
+    let nearest = &error.downcast_ref::<Infeasible>().unwrap().nearest[0];
+    let excess = |arch: &Arch, accuracy: f32| {
+        limits.excess(costs.of(&space.layers(arch)).as_ref()).max(1.0 + (least - f64::from(accuracy)))
+    };
+    let all = archs.iter().zip(predictor.predict(&archs).unwrap()).map(|(arch, accuracy)| excess(arch, accuracy));
+    assert_eq!(excess(&nearest.arch, nearest.accuracy), all.min_by(f64::total_cmp).unwrap());
 }

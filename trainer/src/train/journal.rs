@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::Position;
+use crate::files;
 use crate::tensorboard::EventFile;
 
 /// The two, open.
@@ -17,18 +18,26 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens them in `folder`; of an earlier journal there stays what it had said before step `step`, when
-    /// `metrics.jsonl` was `length` bytes long.
-    pub fn open(folder: &Path, step: u64, length: u64) -> Result<Self> {
+    /// Makes the folder this training's alone: opens its `metrics.jsonl`, for [`Self::open`].
+    ///
+    /// # Errors
+    /// If another process trains there.
+    pub fn claim(folder: &Path) -> Result<File> {
         let path = folder.join("metrics.jsonl");
         let open = || -> std::io::Result<File> {
             std::fs::create_dir_all(folder)?;
-            let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.set_len(length)?;
-            file.seek(SeekFrom::End(0))?;
-            Ok(file)
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path)
         };
-        let metrics = open().with_context(|| format!("cannot write {}", path.display()))?;
+        let file = open().with_context(|| format!("cannot write {}", path.display()))?;
+        files::lock(&file, &path)?;
+        Ok(file)
+    }
+
+    /// Opens them in a claimed folder; of an earlier journal there stays what it had said before step `step`, when
+    /// `metrics.jsonl` was `length` bytes long.
+    pub fn open(mut metrics: File, folder: &Path, step: u64, length: u64) -> Result<Self> {
+        let cut = |metrics: &mut File| metrics.set_len(length).and_then(|()| metrics.seek(SeekFrom::End(0)));
+        cut(&mut metrics).with_context(|| format!("cannot write {}", folder.join("metrics.jsonl").display()))?;
         Ok(Self { metrics, events: EventFile::create(folder, step)? })
     }
 

@@ -17,7 +17,7 @@ use trainer::search::{
     search_front,
 };
 use trainer::space::Space;
-use trainer::table::LatencyTable;
+use trainer::table::{Clock, LatencyTable};
 
 /// Find the most accurate net that fits a board.
 ///
@@ -134,39 +134,52 @@ impl Cmd {
         let predictor = Predictor::load(&self.predictor, &space)?;
         ensure!(!self.all_boards || !tables.is_empty(), "--all-boards needs a --table for each board");
         let problem = |boards| Problem { space: &space, predictor: &predictor, boards, goal, method: self.method() };
-        let mut values = vec![];
-        let mut failure = None;
         if self.all_boards {
-            for (costs, limits) in &boards {
-                let name = costs.board().unwrap_or_default();
-                match self.one(&problem(vec![(costs, *limits)]), &self.out.join(name)) {
-                    Err(error) if error.is::<Infeasible>() => {
-                        self.show_failure(&error);
-                        failure.get_or_insert(error.context(name.to_owned()));
-                    }
-                    done => values.push(done?),
+            return self.each(boards.iter().map(|(costs, limits)| problem(vec![(costs, *limits)])));
+        }
+        let problem = problem(boards.iter().map(|(costs, limits)| (costs, *limits)).collect());
+        let (value, text) = self.one(&problem, &self.out).inspect_err(|error| {
+            if let (true, Some(infeasible)) = (self.json, error.downcast_ref::<Infeasible>()) {
+                // A reader that has gone away misses nothing but this.
+                let _ = writeln!(std::io::stdout(), "{:#}", json!(infeasible));
+            }
+        })?;
+        let text = if self.json { format!("{value:#}") } else { text };
+        Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+
+    /// A search for each board; those that no net fits don't keep the others from theirs.
+    fn each<'a>(&self, problems: impl Iterator<Item = Problem<'a>>) -> Result<()> {
+        let (mut values, mut texts, mut failures) = (vec![], vec![], vec![]);
+        for problem in problems {
+            let name = problem.boards[0].0.board().unwrap_or_default();
+            match self.one(&problem, &self.out.join(name)) {
+                Ok((value, text)) => {
+                    values.push(json!({ "board": name, "found": value }));
+                    texts.push(format!("{name}\n{text}"));
+                }
+                Err(error) => {
+                    let Some(infeasible) = error.downcast_ref::<Infeasible>() else { return Err(error) };
+                    values.push(json!({ "board": name, "infeasible": infeasible }));
+                    failures.push(error.context(name.to_owned()));
                 }
             }
-        } else {
-            let problem = problem(boards.iter().map(|(costs, limits)| (costs, *limits)).collect());
-            values.push(self.one(&problem, &self.out).inspect_err(|error| self.show_failure(error))?);
         }
-        let texts: Vec<_> = values.iter().map(|(_, text)| text.as_str()).collect();
-        let text = match &values[..] {
-            _ if !self.json => texts.join("\n\n"),
-            [(value, _)] if !self.all_boards => serde_json::to_string_pretty(value)?,
-            _ => serde_json::to_string_pretty(&values.iter().map(|(value, _)| value).collect::<Vec<_>>())?,
-        };
-        if !values.is_empty() {
-            writeln!(std::io::stdout(), "{text}")?;
+        if self.json {
+            writeln!(std::io::stdout(), "{:#}", Value::from(values))?;
+        } else if !texts.is_empty() {
+            writeln!(std::io::stdout(), "{}", texts.join("\n\n"))?;
         }
-        failure.map_or(Ok(()), Err)
+        // The last is the caller's to say.
+        let last = failures.pop();
+        failures.iter().for_each(|error| eprintln!("error: {error:#}"));
+        last.map_or(Ok(()), Err)
     }
 
     /// One search, its files written: as JSON and for people.
     fn one(&self, problem: &Problem, out: &Path) -> Result<(Value, String)> {
         files::check_writable(&out.join("arch.json"))?;
-        let (costs, limits) = &problem.boards[0];
+        let (costs, _) = &problem.boards[0];
         let space = problem.space;
         if self.front {
             let found = search_front(problem, self.seed)?;
@@ -178,8 +191,8 @@ impl Cmd {
         let mut found = search(problem, self.seed)?;
         is_plausible(&found.best)?;
         let verified = self.verify.verify(&mut found, space)?;
-        let choice = found.choice(space, self.seed, costs, limits);
-        let explanation = self.explain.then(|| explain(problem, &found.best, self.seed)).transpose()?;
+        let choice = found.choice(problem, self.seed);
+        let explanation = self.explain.then(|| explain(problem, &found, self.seed)).transpose()?;
         files::write_json(&out.join("front.json"), &found.front(space, self.seed, costs))?;
         files::write_json(&out.join("arch.json"), &choice)?;
         let mut value = as_written(&choice)?;
@@ -248,31 +261,23 @@ impl Cmd {
                 ensure!(names.contains(board), "--limit {text}: there is no table of a board {board}");
             }
         }
-        let limits = |board: &str, unit: Option<&str>| {
+        let limits = |board: &str, clock: Option<Clock>| {
             // A limit of all boards is none of a board that has one of its own.
             let is_own = |limit: &&Limit| limit.board == Some(board);
             let own = |quantity: &str| limits.iter().filter(is_own).any(|limit| limit.quantity == quantity);
             let of_all = |limit: &&Limit| limit.board.is_none() && !own(limit.quantity);
             let texts = limits.iter().filter(|limit| is_own(limit) || of_all(limit));
             let texts: Vec<_> = texts.map(|Limit { quantity, value, .. }| format!("{quantity}{value}")).collect();
-            Limits::parse(texts.iter().map(String::as_str), unit)
+            Limits::parse(texts.iter().map(String::as_str), clock)
         };
         if tables.is_empty() {
             return Ok(vec![(Costs::without_board(), limits("", None)?)]);
         }
         let board = |table: &LatencyTable| {
-            let limits = limits(&table.provenance.board, Some(&table.provenance.unit))?;
+            let limits = limits(&table.provenance.board, Some(table.provenance.clock()))?;
             Ok((Costs::from_table(space, table)?, limits))
         };
         tables.iter().map(board).collect()
-    }
-
-    /// As JSON, where that was asked for, why nothing fits; in words `main` says it.
-    fn show_failure(&self, error: &anyhow::Error) {
-        if let (true, Some(infeasible)) = (self.json, error.downcast_ref::<Infeasible>()) {
-            // A reader that has gone away misses nothing but this.
-            let _ = writeln!(std::io::stdout(), "{:#}", json!(infeasible));
-        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Cmd {
         };
         let limits = match &self.limits[..] {
             [] => made_up_limits(&space, &costs, self.seed),
-            limits => Limits::parse(limits.iter().map(String::as_str), costs.unit())?,
+            limits => Limits::parse(limits.iter().map(String::as_str), costs.clock())?,
         };
         let problem = Problem::new(&space, &predictor, &costs, limits);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.map_or(0, usize::from)).build();

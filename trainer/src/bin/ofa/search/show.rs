@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trainer::search::{Bound, Choice, Costs, Explanation, FoundFront, Measured, Quantity};
+use trainer::search::{Bound, Choice, Costs, Explanation, FoundFront, Measured, OnBoard};
 
 /// Nets of a front that are printed.
 const ROWS: usize = 20;
@@ -28,6 +28,12 @@ pub fn choice(choice: &Choice) -> String {
             .map_or(String::new(), |[low, high]| format!(", {low} to {high}: the board did not run all of its layers"));
         lines.push(format!("  latency   {} {}{interval}", latency.predicted, latency.unit));
     }
+    for OnBoard { board, latency, flash_bytes } in &choice.others {
+        lines.push(format!(
+            "            {} {} and {flash_bytes} bytes of flash on {board}",
+            latency.predicted, latency.unit
+        ));
+    }
     lines.push(format!("  SRAM      {} bytes", choice.sram_bytes));
     lines.push(format!("  flash     {} bytes", choice.flash_bytes));
     lines.push(format!("  MACs      {:.2} M", choice.macs as f64 / 1e6));
@@ -41,9 +47,10 @@ fn accuracy(accuracy: f32, deviation: f32) -> String {
 }
 
 pub fn explanation(explanation: &Explanation, unit: Option<&str>) -> String {
-    let unit = unit.unwrap_or("ticks");
+    let ticks_unit = unit.unwrap_or("ticks");
     let whole: u64 = explanation.parts.iter().filter_map(|part| part.latency).sum();
-    let mut lines = vec![format!("  {:9} {unit:>14}  share  {:>11}  {:>11}  {:>8}", "", "SRAM alone", "flash", "MMAC")];
+    let mut lines =
+        vec![format!("  {:9} {ticks_unit:>14}  share  {:>11}  {:>11}  {:>8}", "", "SRAM alone", "flash", "MMAC")];
     for part in &explanation.parts {
         let latency = part.latency.map_or("-".into(), |latency| latency.to_string());
         let share = 100.0 * part.latency.unwrap_or(0) as f64 / whole.max(1) as f64;
@@ -56,19 +63,19 @@ pub fn explanation(explanation: &Explanation, unit: Option<&str>) -> String {
         ));
     }
     for bound in &explanation.limits {
-        let Bound { limit, used, allowed, more, gain, .. } = bound;
-        let unit = match limit {
-            Quantity::Latency => unit,
-            Quantity::Sram | Quantity::Flash => "bytes",
-            Quantity::Macs => "MACs",
-        };
+        let Bound { limit, board, unit, used, allowed, more, gain, spared, .. } = bound;
+        let of_board = board.as_ref().map_or(String::new(), |board| format!("@{board}"));
         let share = 100.0 * *used as f64 / *allowed as f64;
-        let buys = if bound.binds() {
-            format!("binds: {more} {unit} more would buy {:.2} points", 100.0 * gain)
-        } else {
-            format!("does not bind: {more} {unit} more would buy nothing")
+        let bought = match spared {
+            Some(ticks) => format!("spare {ticks} {ticks_unit}"),
+            None => format!("buy {:.2} points", 100.0 * gain),
         };
-        lines.push(format!("  {limit} {used} of {allowed} {unit} ({share:.1} %) {buys}"));
+        let buys = if bound.binds() {
+            format!("binds: {more} {unit} more would {bought}")
+        } else {
+            format!("does not bind: with {more} {unit} more the search finds nothing better")
+        };
+        lines.push(format!("  {limit}{of_board} {used} of {allowed} {unit} ({share:.1} %) {buys}"));
     }
     lines.join("\n")
 }

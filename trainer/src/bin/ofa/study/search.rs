@@ -85,7 +85,7 @@ impl Cmd {
         let space = supernet.space();
         let predictor = Predictor::load(&self.predictor, space)?;
         let costs = Costs::from_table(space, &LatencyTable::load(&self.table, space)?)?;
-        let limits = |problem: &String| Limits::parse(problem.split(','), costs.unit());
+        let limits = |problem: &String| Limits::parse(problem.split(','), costs.clock());
         let limits = self.limits.iter().map(limits).collect::<Result<_>>()?;
         let dataset = dataset_for(&supernet, self.data)?;
         let path = |name: &str| self.out.join(name);
