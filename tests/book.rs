@@ -61,7 +61,7 @@ fn a_net_gets_into_a_firmware_in_c() {
     done(&["compile", &subnet, "--data", &data, "--out", &model]);
     let built = concat!(env!("CARGO_TARGET_TMPDIR"), "/c");
     let own = [
-        ("/path/of/model", &*model),
+        ("/path/to/model", &*model),
         ("../../../target/c", built),
         ("../../target/c", built),
         ("example.elf", &elf),

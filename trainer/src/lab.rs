@@ -48,7 +48,7 @@ use crate::link::Port;
 use crate::measure::collect::{Collection, Plan};
 use crate::measure::{Bench, Settings, describe, identity, journal_path};
 use crate::space::Space;
-use crate::table::DRIFT_PERCENT;
+use crate::table::{DRIFT_PERCENT, LatencyTable};
 pub use page::page;
 pub use status::{CopyStatus, KindStatus, State, Status};
 
@@ -114,6 +114,11 @@ impl Lab {
         self.out.join("status.json")
     }
 
+    /// Where the table of a kind of board goes.
+    fn table_path(&self, board: &Board) -> PathBuf {
+        self.out.join(format!("{}.json", board.name))
+    }
+
     /// Where the status is, for people.
     pub(crate) fn page_path(&self) -> PathBuf {
         self.out.join("status.html")
@@ -160,6 +165,7 @@ pub fn run(lab: &Lab, space: &Space, layers: &[Layer], seed: u64, runs: Option<u
     names.sort_unstable();
     names.dedup();
     let boards = names.into_iter().map(Board::load).collect::<Result<Vec<_>>>()?;
+    boards.iter().try_for_each(|board| LatencyTable::check_place(&lab.table_path(board), space))?;
     let settings =
         |board: &Board| Settings { seed, runs: runs.unwrap_or_else(|| Settings::usual_runs(board)), boards: 1 };
     let kinds = boards.iter().map(|board| kind(lab, board, layers, settings(board))).collect::<Result<Vec<_>>>()?;
@@ -293,7 +299,7 @@ fn save(lab: &Lab, kind: &Kind<'_>, space: &Space, settings: Settings) -> Result
         let said: Vec<_> = said.map(|copy| format!("{}: {}", copy.name, copy.said)).collect();
         if said.is_empty() { error } else { error.context(said.join(", ")) }
     })?;
-    let path = lab.out.join(format!("{}.json", board.name));
+    let path = lab.table_path(board);
     let tables = copies.iter().map(|(_, bench)| describe(bench, space, settings, entries.clone(), collection));
     // By the first copy that still answers.
     let mut failure = anyhow!("{} has no copies", board.name);

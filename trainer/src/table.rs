@@ -48,7 +48,8 @@ pub const FOREIGN_RUNTIME: &str = "none";
 /// table.save(&path)?;
 /// assert_eq!(LatencyTable::open(&path)?, table);
 /// assert_eq!(LatencyTable::load(&path, &space)?, LatencyTable::load_for(&path, &space.hash(), "fashion")?);
-/// assert!(LatencyTable::load(&path, &trainer::space::Space::load("mcu")?).is_err());
+/// let other = trainer::space::Space::load("mcu")?;
+/// assert!(LatencyTable::load(&path, &other).is_err() && LatencyTable::check_place(&path, &other).is_err());
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -240,6 +241,21 @@ impl LatencyTable {
         );
         table.check().with_context(|| format!("{} is damaged; run: {command}", path.display()))?;
         Ok(table)
+    }
+
+    /// Refuses a path where there is the table of another space: that of this one goes elsewhere.
+    ///
+    /// # Errors
+    /// Names the file, and the command that made the table in it.
+    pub fn check_place(path: &Path, space: &Space) -> Result<()> {
+        match Self::open(path) {
+            Ok(Self { header, provenance, .. }) if header.space != space.hash() => bail!(
+                "{} holds the table of another space ({}); name another place with --out, or remove it",
+                path.display(),
+                provenance.command
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Writes it.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use runtime::Layer;
 use serde_json::json;
-use trainer::board::Board;
+use trainer::board::{Board, HOST};
 use trainer::device::describe_link;
 use trainer::estimate::{self, HeldOut, Prior};
 use trainer::files;
@@ -16,7 +16,7 @@ use trainer::measure::selftest::selftest;
 use trainer::measure::validate::{Validation, draw, validate};
 use trainer::measure::{Bench, Settings, add_openings, change_of_condition, measure_into, measure_missing};
 use trainer::space::Space;
-use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome, Provenance};
+use trainer::table::{DRIFT_PERCENT, Entry, LatencyTable, Outcome};
 
 use trainer::progress::with_progress;
 
@@ -105,13 +105,7 @@ impl Cmd {
         };
         ensure!(!layers.is_empty(), "there are no layers to measure");
         files::check_writable(&out)?;
-        let there = LatencyTable::open(&out).ok().filter(|there| there.header.space != space.hash());
-        if let Some(Provenance { command, .. }) = there.map(|there| there.provenance) {
-            bail!(
-                "{} holds the table of another space ({command}); name another file with --out, or remove it",
-                out.display()
-            );
-        }
+        LatencyTable::check_place(&out, &space)?;
         let other = self.transfer_from.as_ref().map(|path| LatencyTable::load(path, &space)).transpose()?;
         let prior = other.as_ref().map_or(Prior::Macs, Prior::Table);
         let start = Instant::now();
@@ -276,6 +270,9 @@ fn summary(table: &LatencyTable, held_out: Option<HeldOut>, transfer: bool, seco
             "a firmware takes {} bytes of flash and {} bytes of SRAM beside its net",
             cost.code_bytes, cost.static_bytes
         ),
+        None if table.provenance.board.split(':').next() == Some(HOST) => {
+            "what a firmware takes beside its net is left out: this is no firmware".into()
+        }
         None => "what a firmware takes beside its net is left out: the runtime cannot run the space's smallest".into(),
     });
     lines.join("\n")

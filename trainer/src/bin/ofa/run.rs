@@ -90,6 +90,11 @@ impl Cmd {
             None if Path::new(&standard).exists() => Path::new(&standard),
             None => return Ok(None),
         };
+        let of_model = |table: &LatencyTable| table.header.space == model.header.space;
+        if self.table.is_none() && !LatencyTable::open(path).as_ref().is_ok_and(of_model) {
+            eprintln!("warning: {} is of no use here: it is no table of this net's space", path.display());
+            return Ok(None);
+        }
         let table = LatencyTable::load_for(path, &model.header.space, "SPACE")?;
         let measured = &table.provenance.board;
         ensure!(*measured == board.name, "{} was measured on {measured}, not on {}", path.display(), board.name);
