@@ -25,7 +25,7 @@ function tick(value, step) {
   const [size, letter] = sized(value);
   return (value / size).toFixed(decimals(step / size)) + letter;
 }
-const percentTick = (share, step) => percent(share, decimals(100 * step));
+const percentTick = (share, step) => share > 1 + 1e-9 ? "" : percent(share, decimals(100 * step));
 // With two standard deviations on both sides, where the predictor says them.
 const predicted = ({ accuracy, deviation }) => deviation ? `${(100 * accuracy).toFixed(2)} ± ${percent(2 * deviation)}` : percent(accuracy);
 // A number of a file on the page, findable: data-figure names it, data-value is the file's own.
@@ -218,7 +218,7 @@ function pareto() {
   function draw(name) {
     const text = quantities[name];
     const costs = nets.map((net) => net[name]);
-    const limit = limits[name], least = Math.min(...costs), most = Math.max(...costs);
+    const limit = limits[name] ?? NaN, least = Math.min(...costs), most = Math.max(...costs);
     // A limit far from all nets would press them together.
     const near = Math.abs(2 * limit - least - most) <= 1.5 * (most - least);
     const ends = nets.map(({ accuracy, deviation = 0 }) => [Math.max(accuracy - 2 * deviation, 0), Math.min(accuracy + 2 * deviation, 1)]);
@@ -281,7 +281,7 @@ function pareto() {
     return el("label", {}, input, " ", quantities[name]);
   };
   draw(usable[0]);
-  section("front", "The front", `${nets.length} nets that no other one beats in accuracy, latency, SRAM and flash together.` +
+  section("front", "The front", `${nets.length === 1 ? "One net" : nets.length + " nets"} that no other one beats in accuracy, latency, SRAM and flash together.` +
     (chosen >= 0 ? " A ring marks the chosen net." : "") + (nets.some((net) => net.deviation) ? " A net's line is two standard deviations of its prediction on both sides." : "") +
     (nets.some((net) => limits.latency && net.latency > limits.latency) ? " Grey nets are above the limit of latency." : ""),
     el("fieldset", {}, el("legend", {}, "Cost"), usable.map(radio)), place, told, beside);
