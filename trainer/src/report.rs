@@ -58,6 +58,8 @@ mod tests {
     const FRONT: &str =
         r#"{"header":{"format":"ofa-front","version":1,"space":"5","seed":0},"unit":"</script><b>","nets":[]}"#;
 
+    const CHOICE: &str = r#"{"header":{"format":"ofa-arch","version":1,"space":"5","seed":0},"arch":{"resolution":28,"stages":[]},"accuracy":0.5,"latency":null,"sram_bytes":1,"flash_bytes":1,"macs":1}"#;
+
     #[test]
     fn nothing_in_a_file_leaves_the_data() {
         let page = page_of(&[("front.json", FRONT)]).unwrap();
@@ -82,5 +84,25 @@ mod tests {
         assert!(damaged.contains("report.json: header") && !damaged.contains('\n'), "{damaged}");
         let foreign = FRONT.replace("ofa-front", "ofa-arch");
         assert!(line(&[("front.json", &foreign)]).contains("not ofa-front version 1"));
+        // As `ofa search --all-boards` leaves it.
+        let boards = line(&[("b/front.json", FRONT), ("a/arch.json", CHOICE), ("a.txt", "")]);
+        assert!(boards.contains("its subfolders do; run: ofa report") && boards.ends_with("a"), "{boards}");
+    }
+
+    #[test]
+    fn files_of_two_spaces_are_no_report() {
+        assert!(page_of(&[("front.json", FRONT), ("arch.json", CHOICE)]).is_ok());
+        let other = CHOICE.replace(r#""space":"5""#, r#""space":"6""#);
+        let refused = format!("{:#}", page_of(&[("front.json", FRONT), ("arch.json", &other)]).unwrap_err());
+        assert!(refused.contains("front.json was made for space 5, ") && !refused.contains('\n'), "{refused}");
+        assert!(refused.contains("arch.json for space 6; "), "{refused}");
+    }
+
+    #[test]
+    fn a_table_is_listed_by_the_name_of_its_file() {
+        let table = crate::table::tests::table(vec![]);
+        let text = serde_json::to_string(&table).unwrap();
+        let page = page_of(&[("latency/x.json", &text)]).unwrap();
+        assert!(page.contains(r#""name":"latency/x.json","step":"measure""#) && !page.contains("latency/b.json"));
     }
 }

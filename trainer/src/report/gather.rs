@@ -15,6 +15,7 @@ use super::summary::Summary;
 use crate::compile::{REPORT_FORMAT, Report};
 use crate::files::{self, Header};
 use crate::model::Compiled;
+use crate::predictor;
 use crate::search::{ARCH_FORMAT, Choice, FRONT_FORMAT, Front};
 use crate::space::Arch;
 use crate::table::{self, LatencyTable};
@@ -120,21 +121,31 @@ pub(super) fn gather(folder: &Path) -> Result<Page> {
     let front: Option<Front> = read(folder, "front.json")?;
     let report: Option<Report> = read(folder, "model/report.json")?;
     let predictor: Option<PredictorReport> = read(folder, "predictor.json")?;
-    let expect = |name: &str, header: Option<&Header>, format: &str| {
-        let Some(header) = header else { return Ok(()) };
-        header.expect(&folder.join(name), format, &header.space, "ofa demo")
-    };
-    expect("arch.json", choice.as_ref().map(|file| &file.header), ARCH_FORMAT)?;
-    expect("front.json", front.as_ref().map(|file| &file.header), FRONT_FORMAT)?;
-    expect("model/report.json", report.as_ref().map(|file| &file.header), REPORT_FORMAT)?;
-    let tables = tables(&folder.join("latency"))?;
+    let (names, tables): (Vec<_>, Vec<_>) = tables(folder)?.into_iter().unzip();
+    let parts = [
+        ("front.json", front.as_ref().map(|file| &file.header), FRONT_FORMAT),
+        ("arch.json", choice.as_ref().map(|file| &file.header), ARCH_FORMAT),
+        ("model/report.json", report.as_ref().map(|file| &file.header), REPORT_FORMAT),
+        ("predictor.json", predictor.as_ref().map(|file| &file.header), predictor::FORMAT),
+    ];
+    let parts = parts.into_iter().filter_map(|(name, header, format)| Some((name, header?, format)));
+    let measured = names.iter().zip(&tables).map(|(name, table)| (name.as_str(), &table.header, table::FORMAT));
+    of_one_space(folder, &parts.chain(measured).collect::<Vec<_>>())?;
     let training = training(&folder.join("supernet.training/metrics.jsonl"))?;
     let nothing = summary.is_none() && choice.is_none() && front.is_none() && report.is_none() && tables.is_empty();
     if nothing {
+        let of_a_board = |part: &PathBuf| part.join("front.json").exists() || part.join("arch.json").exists();
+        if let Some(part) = entries(folder).into_iter().find(of_a_board) {
+            bail!(
+                "{} holds nothing to report on, but its subfolders do; run: ofa report {}",
+                folder.display(),
+                part.display()
+            );
+        }
         bail!("{} holds nothing to report on; ofa demo --out {0} makes it", folder.display());
     }
     let files = FILES.iter().map(|&(name, step)| (name.to_string(), step));
-    let measured = tables.iter().map(|table| (format!("latency/{}.json", table.provenance.board), "measure"));
+    let measured = names.into_iter().map(|name| (name, "measure"));
     let files: Result<Vec<_>> =
         files.chain(measured).filter_map(|(name, step)| facts(folder, name, step).transpose()).collect();
     Ok(Page {
@@ -166,18 +177,40 @@ fn facts(folder: &Path, name: String, step: &'static str) -> Result<Option<FileF
     Ok(Some(FileFacts { name, step, bytes: content.len() as u64, sha256 }))
 }
 
-/// By the names of their files.
-fn tables(folder: &Path) -> Result<Vec<LatencyTable>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(vec![]) };
+/// Refuses files, each with its name, header and format, that were not made for one space.
+fn of_one_space(folder: &Path, parts: &[(&str, &Header, &str)]) -> Result<()> {
+    for (name, header, format) in parts {
+        header.expect(&folder.join(name), format, &header.space, "ofa demo")?;
+        let (first, of, _) = parts[0];
+        ensure!(
+            header.space == of.space,
+            "{} was made for space {}, {} for space {}; a report is of one space: move one of them elsewhere",
+            folder.join(first).display(),
+            of.space,
+            folder.join(name).display(),
+            header.space
+        );
+    }
+    Ok(())
+}
+
+/// What a folder holds, by name; nothing where there is no such folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
-    let load = |path: &PathBuf| {
-        let table: LatencyTable = files::read_json(path, "ofa measure")?;
-        table.header.expect(path, table::FORMAT, &table.header.space, "ofa measure")?;
-        Ok(table)
+    paths
+}
+
+/// By the names of their files, which come first.
+fn tables(folder: &Path) -> Result<Vec<(String, LatencyTable)>> {
+    let mut paths = entries(&folder.join("latency"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let load = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok((format!("latency/{name}"), files::read_json(&path, "ofa measure")?))
     };
-    paths.iter().map(load).collect()
+    paths.into_iter().map(load).collect()
 }
 
 fn net(folder: &Path, report: Report) -> Result<Net> {

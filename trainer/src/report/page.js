@@ -14,14 +14,20 @@ const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS
 // Numbers for people.
 const whole = (value) => Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const percent = (share, digits = 2) => (100 * share).toFixed(digits) + "\u202f%";
+const sized = (value) => [[1e9, "\u202fG"], [1e6, "\u202fM"], [1e3, "\u202fk"]].find(([size]) => value >= size) ?? [1, ""];
 function short(value) {
-  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (value >= size) return (value / size).toPrecision(3) + "\u202f" + letter;
-  }
-  return value.toPrecision(3);
+  const [size, letter] = sized(value);
+  return (value / size).toPrecision(3) + letter;
 }
-// The same on an axis: without zeros at the end.
-const tick = (value) => short(value).replace(/\.(\d*[1-9])?0*(?=\u202f|$)/, (_, digits) => digits ? "." + digits : "");
+// On an axis: as many decimals as tell values a step apart.
+const decimals = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+function tick(value, step) {
+  const [size, letter] = sized(value);
+  return (value / size).toFixed(decimals(step / size)) + letter;
+}
+const percentTick = (share, step) => share > 1 + 1e-9 ? "" : percent(share, decimals(100 * step));
+// With two standard deviations on both sides, where the predictor says them.
+const predicted = ({ accuracy, deviation }) => deviation ? `${(100 * accuracy).toFixed(2)} ± ${percent(2 * deviation)}` : percent(accuracy);
 // A number of a file on the page, findable: data-figure names it, data-value is the file's own.
 const figure = (name, value, text) => el("span", { "data-figure": name, "data-value": value }, text);
 
@@ -52,36 +58,43 @@ function bars(caption, rows, most = Math.max(...rows.map((row) => row.value), 1e
     el("table", { class: "bars" }, el("caption", {}, caption), el("tbody", {}, rows.map(row))));
 }
 
-function niceTicks(low, high, count = phone ? 3 : 5) {
-  const raw = (high - low) / count || 1;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw);
-  const ticks = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) ticks.push(value);
-  return ticks;
+// The roundest values of a range, `least` of them or more, and the step between them.
+function niceTicks(low, high, least = 3) {
+  const power = 10 ** Math.floor(Math.log10(high - low));
+  const within = (step) => [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  const step = [5, 2, 1, .5, .2, .1].map((factor) => factor * power).find((step) => {
+    const [first, last] = within(step);
+    return last - first + 1 >= least;
+  });
+  const [first, last] = within(step);
+  return { step, ticks: Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step) };
 }
 
-// Drawings shrink with the page: on a phone they have fewer units, so that their text stays readable.
+// A unit of a drawing is a pixel where the page is narrow, so that text keeps its size; what is around a drawing takes 66.
 const phone = window.innerWidth < 600;
+const widest = (units) => Math.min(units, window.innerWidth - 66);
+const widened = ([low, high]) => low < high ? [low, high] : [low - (Math.abs(low) / 20 || 1), high + (Math.abs(high) / 20 || 1)];
 
-// A frame with axes; returns the drawing and the two scales.
-function frame({ label, width = phone ? 400 : 760, height = phone ? 300 : 380, x, y, xText, yText, xName, yName }) {
-  const [left, right, top, bottom] = [82, 12, 14, 44];
-  const across = (value) => left + ((value - x[0]) / (x[1] - x[0] || 1)) * (width - left - right);
-  const down = (value) => height - bottom - ((value - y[0]) / (y[1] - y[0] || 1)) * (height - top - bottom);
+// A frame with axes; returns the drawing and the two scales. The texts of ticks are made of a value and the step between two.
+function frame({ label, width = widest(760), height = phone ? 300 : 380, xText, yText, xName, yName, ...ranges }) {
+  const [left, right, top, bottom] = [74, 32, 14, 44];
+  const [x, y] = [widened(ranges.x), widened(ranges.y)];
+  const across = (value) => left + ((value - x[0]) / (x[1] - x[0])) * (width - left - right);
+  const down = (value) => height - bottom - ((value - y[0]) / (y[1] - y[0])) * (height - top - bottom);
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
-  for (const value of niceTicks(...y)) {
+  const ups = niceTicks(...y), acrosses = niceTicks(...x, phone ? 2 : 3);
+  for (const value of ups.ticks) {
     drawing.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: down(value), y2: down(value) }),
-      svg("text", { x: left - 6, y: down(value) + 4, "text-anchor": "end" }, yText(value)));
+      svg("text", { x: left - 6, y: down(value) + 4, "text-anchor": "end" }, yText(value, ups.step)));
   }
-  for (const value of niceTicks(...x)) {
-    drawing.append(svg("text", { x: across(value), y: height - bottom + 16, "text-anchor": "middle" }, xText(value)));
+  for (const value of acrosses.ticks) {
+    drawing.append(svg("text", { x: across(value), y: height - bottom + 16, "text-anchor": "middle" }, xText(value, acrosses.step)));
   }
   drawing.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
     svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xName),
     svg("text", { x: 14, y: (top + height - bottom) / 2, "text-anchor": "middle",
       transform: `rotate(-90 14 ${(top + height - bottom) / 2})` }, yName));
-  return { drawing, across, down, left, right: width - right, top, bottom: height - bottom };
+  return { drawing, across, down, x, width, top, bottom: height - bottom };
 }
 const key = (colour, text) => [el("span", { class: "key", style: `background:var(--${colour})` }), text];
 const path = (points, colour, dash) => svg("path", { d: points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join(""),
@@ -116,7 +129,13 @@ function head() {
         `on ${whole(measured.images)} validation images`);
     }
     tile("MACs", figure("choice.macs", choice.macs, short(choice.macs)));
+    if (choice.latency) {
+      const { predicted, interval, limit } = choice.latency;
+      const notes = [interval && interval.map(short).join(" to "), Number.isFinite(limit) && `the limit was ${short(limit)}`];
+      tile(`${choice.latency.unit} of one image, predicted`, figure("choice.latency", predicted, short(predicted)), notes.filter(Boolean).join("; "));
+    }
     tile("bytes of SRAM", figure("choice.sram_bytes", choice.sram_bytes, whole(choice.sram_bytes)));
+    tile("bytes of flash", figure("choice.flash_bytes", choice.flash_bytes, whole(choice.flash_bytes)));
   }
   document.title = `ofa report: ${name}`;
   document.getElementById("head").append(el("h1", {}, "From one supernet to one board"), el("p", { class: "quiet" }, name),
@@ -157,15 +176,15 @@ function pareto() {
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const chosen = page.choice ? nets.findIndex((net) => same(net.arch, page.choice.arch)) : -1;
   const limits = { latency: page.choice?.latency?.limit ?? page.summary?.latency.limit };
-  const told = el("p", { class: "told", role: "status" }, "Point at a net to read it, or go from net to net with the arrow keys; click it, or press Enter, to pin it. Two pinned nets stand side by side.");
+  const told = el("p", { class: "told", role: "status" }, "Point at a net to read it, or go from net to net with the arrow keys; click or tap it, or press Enter, to pin it. Two pinned nets stand side by side.");
   const place = el("div");
   const beside = el("div", { class: "pins" });
   const pinned = [];
   // The one net that Tab reaches; arrows go from net to net.
   let at = Math.max(chosen, 0);
-  const tell = (i) => { told.textContent = `${percent(nets[i].accuracy)} predicted, ${usable.map((name) => `${short(nets[i][name])} ${quantities[name]}`).join(", ")}. ${archText(nets[i].arch)}`; };
+  const tell = (i) => { told.textContent = `${predicted(nets[i])} predicted, ${usable.map((name) => `${short(nets[i][name])} ${quantities[name]}`).join(", ")}. ${archText(nets[i].arch)}`; };
   const facts = (i) => el("div", {}, el("h3", {}, i === chosen ? "The chosen net" : `Net ${i + 1} of the front`),
-    table(`Net ${i + 1}`, ["", ""], [["accuracy, predicted", percent(nets[i].accuracy)],
+    table(`Net ${i + 1}`, ["", ""], [["accuracy, predicted", predicted(nets[i])],
       ...usable.map((name) => [quantities[name], whole(nets[i][name])])], [1]), el("p", {}, archText(nets[i].arch)),
     el("button", { type: "button" }, "Unpin"));
   function pin(i) {
@@ -180,45 +199,81 @@ function pareto() {
     }
     beside.replaceChildren(...pinned.map((i) => {
       const box = facts(i);
-      box.querySelector("button").addEventListener("click", () => pin(i));
+      box.querySelector("button").addEventListener("click", () => {
+        pin(i);
+        const next = beside.querySelector("button");
+        if (next) next.focus();
+        else go(i);
+      });
       return box;
     }));
+  }
+  function go(i) {
+    const point = (net) => place.querySelector(`[data-net="${net}"]`);
+    point(at).setAttribute("tabindex", -1);
+    at = i;
+    point(at).setAttribute("tabindex", 0);
+    point(at).focus();
   }
   function draw(name) {
     const text = quantities[name];
     const costs = nets.map((net) => net[name]);
-    const accuracies = nets.map((net) => net.accuracy);
-    const pad = (low, high) => [low - 0.04 * (high - low || 1), high + 0.04 * (high - low || 1)];
-    const f = frame({ label: `${nets.length} nets: predicted accuracy over ${text}`, x: pad(Math.min(...costs), Math.max(...costs)),
-      y: pad(Math.min(...accuracies), Math.max(...accuracies)), xText: tick, yText: (share) => percent(share, 1), xName: text, yName: "predicted accuracy" });
-    const limit = limits[name];
-    if (limit !== null && limit !== undefined) {
-      f.drawing.append(svg("line", { class: "limit", x1: f.across(limit), x2: f.across(limit), y1: f.top, y2: f.bottom }),
-        svg("text", { class: "limit-text", x: f.across(limit) - 5, y: f.bottom - 6, "text-anchor": "end" }, "limit"));
+    const limit = limits[name] ?? NaN, least = Math.min(...costs), most = Math.max(...costs);
+    // A limit far from all nets would press them together.
+    const near = Math.abs(2 * limit - least - most) <= 1.5 * (most - least);
+    const ends = nets.map(({ accuracy, deviation = 0 }) => [Math.max(accuracy - 2 * deviation, 0), Math.min(accuracy + 2 * deviation, 1)]);
+    const pad = (low, high) => [low - 0.04 * (high - low), high + 0.04 * (high - low)];
+    const f = frame({ label: `${nets.length} nets: predicted accuracy over ${text}`, x: near ? pad(Math.min(least, limit), Math.max(most, limit)) : pad(least, most),
+      y: pad(Math.min(...ends.flat()), Math.max(...ends.flat())), xText: tick, yText: percentTick, xName: text, yName: "predicted accuracy" });
+    let note = "";
+    if (limit < f.x[0] || limit > f.x[1]) {
+      note = `The limit, ${short(limit)}, lies to the ${limit < f.x[0] ? "left" : "right"}.`;
+    } else if (Number.isFinite(limit)) {
+      const x = f.across(limit), first = x < f.width / 2;
+      f.drawing.append(svg("line", { class: "limit", x1: x, x2: x, y1: f.top, y2: f.bottom }),
+        svg("text", { class: "limit-text", x: x + (first ? 5 : -5), y: f.bottom - 6, "text-anchor": first ? "start" : "end" }, "limit"));
     }
+    const spots = nets.map((net) => [f.across(net[name]), f.down(net.accuracy)]);
+    f.drawing.append(svg("path", { class: "interval", d: ends.map(([low, high], i) => low < high ? `M${spots[i][0].toFixed(1)} ${f.down(low).toFixed(1)}V${f.down(high).toFixed(1)}` : "").join("") }));
+    // Dots are small and many: the nearest one that a finger may mean, if any.
+    const nearest = ({ clientX, clientY }) => {
+      const box = f.drawing.getBoundingClientRect(), pixels = box.width / f.width;
+      const far = spots.map(([x, y]) => Math.hypot(box.left + x * pixels - clientX, box.top + y * pixels - clientY));
+      const i = far.indexOf(Math.min(...far));
+      return far[i] <= 24 ? i : undefined;
+    };
+    f.drawing.addEventListener("pointermove", (event) => {
+      const i = nearest(event);
+      place.querySelector(".near")?.classList.remove("near");
+      if (i === undefined) return;
+      place.querySelector(`[data-net="${i}"]`).classList.add("near");
+      tell(i);
+    });
+    f.drawing.addEventListener("click", (event) => {
+      // A screen reader's click may have no place.
+      const i = nearest(event) ?? event.target.dataset.net;
+      if (i === undefined) return;
+      go(Number(i));
+      pin(Number(i));
+    });
     nets.forEach((net, i) => {
       const outside = limits.latency && net.latency > limits.latency;
-      const point = svg("circle", { class: "point" + (outside ? " outside" : "") + (pinned.includes(i) ? " pinned" : ""), cx: f.across(net[name]).toFixed(1),
-        cy: f.down(net.accuracy).toFixed(1), r: nets.length > 200 ? 3 : 4.5, tabindex: i === at ? 0 : -1, role: "button", "aria-pressed": pinned.includes(i), "data-net": i,
-        "aria-label": `net ${i + 1}: ${percent(net.accuracy)}, ${short(net[name])} ${text}` });
-      for (const event of ["pointerenter", "focus"]) point.addEventListener(event, () => tell(i));
-      point.addEventListener("click", () => pin(i));
+      const point = svg("circle", { class: "point" + (outside ? " outside" : "") + (pinned.includes(i) ? " pinned" : ""), cx: spots[i][0].toFixed(1),
+        cy: spots[i][1].toFixed(1), r: nets.length > 200 ? 3 : 4.5, tabindex: i === at ? 0 : -1, role: "button", "aria-pressed": pinned.includes(i), "data-net": i,
+        "aria-label": `net ${i + 1}: ${predicted(net)}, ${short(net[name])} ${text}` });
+      point.addEventListener("focus", () => tell(i));
       point.addEventListener("keydown", (event) => {
         if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pin(i); }
         const step = { ArrowRight: -1, ArrowLeft: 1 }[event.key];
         if (step) {
           event.preventDefault();
-          point.setAttribute("tabindex", -1);
-          at = (i + step + nets.length) % nets.length;
-          const next = place.querySelector(`[data-net="${at}"]`);
-          next.setAttribute("tabindex", 0);
-          next.focus();
+          go((i + step + nets.length) % nets.length);
         }
       });
       f.drawing.append(point);
     });
-    if (chosen >= 0) f.drawing.append(svg("circle", { class: "chosen-mark", cx: f.across(nets[chosen][name]), cy: f.down(nets[chosen].accuracy), r: 9 }));
-    place.replaceChildren(f.drawing);
+    if (chosen >= 0) f.drawing.append(svg("circle", { class: "chosen-mark", cx: spots[chosen][0], cy: spots[chosen][1], r: 9 }));
+    place.replaceChildren(f.drawing, el("p", { class: "quiet" }, note));
   }
   const radio = (name, i) => {
     const input = el("input", { type: "radio", name: "cost", value: name, checked: i === 0 ? "" : undefined });
@@ -226,8 +281,9 @@ function pareto() {
     return el("label", {}, input, " ", quantities[name]);
   };
   draw(usable[0]);
-  section("front", "The front", `${nets.length} nets that no other one beats in accuracy, latency, SRAM and flash together.` +
-    (chosen >= 0 ? " A ring marks the chosen net." : "") + (nets.some((net) => limits.latency && net.latency > limits.latency) ? " Grey nets are above the limit of latency." : ""),
+  section("front", "The front", `${nets.length === 1 ? "One net" : nets.length + " nets"} that no other one beats in accuracy, latency, SRAM and flash together.` +
+    (chosen >= 0 ? " A ring marks the chosen net." : "") + (nets.some((net) => net.deviation) ? " A net's line is two standard deviations of its prediction on both sides." : "") +
+    (nets.some((net) => limits.latency && net.latency > limits.latency) ? " Grey nets are above the limit of latency." : ""),
     el("fieldset", {}, el("legend", {}, "Cost"), usable.map(radio)), place, told, beside);
   if (chosen >= 0) pin(chosen);
 }
@@ -255,12 +311,13 @@ function drawnNet() {
       bars("By layer", layers.map((layer, i) => ({ name: layer.layer, value: layer.ticks, text: `${short(layer.ticks)} (${percent(layer.ticks / all, 0)})`, key: `ticks.${i}` }))));
   }
 
-  const width = phone ? 400 : 760, height = 300, left = 62, bottom = 40;
+  const width = widest(760), height = 300, left = 62, bottom = 40;
   const column = (width - left - 8) / regions.length;
   const down = (bytes) => (height - bottom) * (1 - bytes / arena) + 8;
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height + 8}`, role: "img", "aria-label": `The arena of ${whole(arena)} bytes over the layers; the table below has the numbers.` });
-  for (const bytes of niceTicks(0, arena, 4)) {
-    drawing.append(svg("line", { class: "grid", x1: left, x2: width - 8, y1: down(bytes), y2: down(bytes) }), svg("text", { x: left - 6, y: down(bytes) + 4, "text-anchor": "end" }, tick(bytes)));
+  const { step, ticks } = niceTicks(0, arena);
+  for (const bytes of ticks) {
+    drawing.append(svg("line", { class: "grid", x1: left, x2: width - 8, y1: down(bytes), y2: down(bytes) }), svg("text", { x: left - 6, y: down(bytes) + 4, "text-anchor": "end" }, tick(bytes, step)));
   }
   regions.forEach((region, i) => {
     const x = left + i * column;
@@ -269,7 +326,7 @@ function drawnNet() {
       if (end > start) drawing.append(svg("rect", { x: x + 1, width: column - 2, y: down(end), height: down(start) - down(end), fill: `var(--${colour})`, "fill-opacity": .6 },
         svg("title", {}, `${layers[i].layer}: ${part}, bytes ${whole(start)} to ${whole(end)}`)));
     }
-    drawing.append(svg("text", { x: x + column / 2, y: height - bottom + 24, "text-anchor": "middle" }, String(i + 1)));
+    if (column > 18 || i % 2 === 0) drawing.append(svg("text", { x: x + column / 2, y: height - bottom + 24, "text-anchor": "middle" }, String(i + 1)));
   });
   drawing.append(svg("text", { x: (left + width) / 2, y: height + 2, "text-anchor": "middle" }, "layer"));
   const bytes = ({ start, end }) => whole(end - start);
@@ -285,7 +342,7 @@ function drawnNet() {
     bars("By layer, all before it included", layers.map((layer, i) => ({ name: layer.layer, value: layer.snr_db, text: layer.snr_db.toFixed(1) + "\u202fdB", key: `snr.${i}` }))));
 }
 
-function heat(measured) {
+function heat(measured, i) {
   const { provenance, layers } = measured;
   const ticks = (entry) => entry.outcome.measured?.ticks ?? entry.outcome.predicted?.ticks;
   const rows = new Map(), columns = new Map(), others = [];
@@ -309,10 +366,11 @@ function heat(measured) {
     const value = ticks(entry);
     if (value === undefined) return el("td", { title: entry.outcome.refused }, "no");
     const share = 0.08 + 0.92 * (Math.log(value / least) / (Math.log(most / least) || 1));
-    return el("td", { title: `${entry.text}: ${whole(value)}`, style: `background:rgba(var(--heat),${share.toFixed(2)})${share > .6 ? ";color:var(--on-heat)" : ""}` }, short(value));
+    return el("td", { title: `${entry.text}: ${whole(value)}`, style: `--share:${(100 * share).toFixed(0)}%` }, short(value));
   };
   const sorted = [...rows].sort((a, b) => b[1].order - a[1].order);
-  section("table-" + provenance.board, `Latency table of ${provenance.board}`, [figure("table.layers", layers.length, whole(layers.length)),
+  // Not by the board's name: two tables may be of one board, and a name is no id.
+  section("table-" + (i + 1), `Latency table of ${provenance.board}`, [figure("table.layers", layers.length, whole(layers.length)),
     ` layers, ${provenance.core}, in ${provenance.unit}, ${provenance.date}. Blocks by map, and by kernel and expand ratio; the fuller the colour, the slower.`],
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Ticks of the blocks" }, el("table", { class: "heat" },
       el("thead", {}, el("tr", {}, el("td"), names.map((name) => el("th", { scope: "col" }, name)))),
@@ -323,16 +381,19 @@ function heat(measured) {
 function training() {
   const judged = page.training.filter((line) => line["validation/largest"] !== undefined);
   const trained = page.training.filter((line) => typeof line["train/loss"] === "number");
-  if (!trained.length) return missing("training", "The training", "ofa train");
-  const steps = [0, Math.max(...page.training.map((line) => line.step))];
-  const losses = trained.map((line) => line["train/loss"]);
-  const loss = frame({ label: "Training loss over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...losses) * .95, Math.max(...losses)], xText: tick, yText: (loss) => loss.toFixed(1), xName: "step", yName: "loss" });
-  loss.drawing.append(path(trained.map((line) => [loss.across(line.step), loss.down(line["train/loss"])]), "first"));
+  if (!trained.length && !judged.length) return missing("training", "The training", "ofa train");
+  const about = { width: widest(440), height: 300, x: [0, Math.max(...page.training.map((line) => line.step))], xText: tick, xName: "step" };
   const names = ["largest", "middle", "smallest"], colours = ["first", "third", "second"], dashes = [undefined, "7 3", "2 3"];
-  const parts = [el("div", {}, el("h3", {}, "Loss"), loss.drawing)];
+  const parts = [];
+  if (trained.length) {
+    const losses = trained.map((line) => line["train/loss"]);
+    const f = frame({ ...about, label: "Training loss over steps", y: [Math.min(...losses) * .95, Math.max(...losses)], yText: (loss, step) => loss.toFixed(decimals(step)), yName: "loss" });
+    f.drawing.append(path(trained.map((line) => [f.across(line.step), f.down(line["train/loss"])]), "first"));
+    parts.push(el("div", {}, el("h3", {}, "Loss"), f.drawing));
+  }
   if (judged.length) {
     const all = judged.flatMap((line) => names.map((name) => line["validation/" + name]));
-    const f = frame({ label: "Validation accuracy over steps", width: phone ? 400 : 560, height: 300, x: steps, y: [Math.min(...all), Math.min(1, Math.max(...all) + .02)], xText: tick, yText: (share) => percent(share, 0), xName: "step", yName: "validation accuracy" });
+    const f = frame({ ...about, label: "Validation accuracy over steps", y: [Math.min(...all), Math.min(1, Math.max(...all) + .02)], yText: percentTick, yName: "validation accuracy" });
     names.forEach((name, i) => {
       f.drawing.append(path(judged.map((line) => [f.across(line.step), f.down(line["validation/" + name])]), colours[i], dashes[i]));
       for (const line of judged) f.drawing.append(svg("circle", { cx: f.across(line.step), cy: f.down(line["validation/" + name]), r: 2.5, fill: `var(--${colours[i]})` }, svg("title", {}, `${name}, step ${line.step}: ${percent(line["validation/" + name])}`)));
@@ -348,7 +409,7 @@ function predictor() {
   const values = samples.flatMap((sample) => [sample.accuracy, sample.predicted]);
   const range = [Math.min(...values), Math.max(...values)];
   const tau = (value) => value === null ? "unknown" : value.toFixed(2);
-  const f = frame({ label: `${samples.length} nets: measured over predicted accuracy`, width: phone ? 400 : 560, height: 400, x: range, y: range, xText: (share) => percent(share, 1), yText: (share) => percent(share, 1), xName: "predicted by predictors that had not seen the net", yName: "measured" });
+  const f = frame({ label: `${samples.length} nets: measured over predicted accuracy`, width: widest(560), height: phone ? 320 : 400, x: range, y: range, xText: percentTick, yText: percentTick, xName: "predicted, not having seen the net", yName: "measured" });
   f.drawing.append(svg("line", { class: "axis", x1: f.across(range[0]), x2: f.across(range[1]), y1: f.down(range[0]), y2: f.down(range[1]) }));
   for (const sample of samples) f.drawing.append(svg("circle", { cx: f.across(sample.predicted), cy: f.down(sample.accuracy), r: 3.5, fill: "var(--first)", "fill-opacity": .6 }, svg("title", {}, archText(sample.arch))));
   section("predictor", "The predictor", ["On ", whole(report.held_out), " nets held out: root mean squared error ", figure("predictor.rmse", report.rmse, (100 * report.rmse).toFixed(2)),
