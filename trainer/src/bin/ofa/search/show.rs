@@ -16,7 +16,7 @@ pub fn choice(choice: &Choice) -> String {
     }
     let beyond = choice.accuracy_interval.map_or(String::new(), |interval| {
         let [low, high] = interval.map(|end| 100.0 * end);
-        format!(" of the validation images; {low:.2} to {high:.2} % of all such images")
+        format!(" for the validation images; {low:.2} to {high:.2} % for all such images")
     });
     lines.push(format!("  accuracy  {}, predicted{beyond}", accuracy(choice.accuracy, choice.deviation)));
     if let Some(Measured { accuracy, images }) = choice.measured {
