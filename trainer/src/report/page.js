@@ -180,6 +180,8 @@ function pareto() {
   const place = el("div");
   const beside = el("div", { class: "pins" });
   const pinned = [];
+  // The intervals of many nets would hide the nets; those are told as text.
+  const lined = nets.length <= 60 && nets.some((net) => net.deviation);
   // The one net that Tab reaches; arrows go from net to net.
   let at = Math.max(chosen, 0);
   const tell = (i) => { told.textContent = `${predicted(nets[i])} predicted, ${usable.map((name) => `${short(nets[i][name])} ${quantities[name]}`).join(", ")}. ${archText(nets[i].arch)}`; };
@@ -221,7 +223,7 @@ function pareto() {
     const limit = limits[name] ?? NaN, least = Math.min(...costs), most = Math.max(...costs);
     // A limit far from all nets would press them together.
     const near = Math.abs(2 * limit - least - most) <= 1.5 * (most - least);
-    const ends = nets.map(({ accuracy, deviation = 0 }) => [Math.max(accuracy - 2 * deviation, 0), Math.min(accuracy + 2 * deviation, 1)]);
+    const ends = nets.map(({ accuracy, deviation = 0 }) => !lined ? [accuracy, accuracy] : [Math.max(accuracy - 2 * deviation, 0), Math.min(accuracy + 2 * deviation, 1)]);
     const pad = (low, high) => [low - 0.04 * (high - low), high + 0.04 * (high - low)];
     const f = frame({ label: `${nets.length} nets: predicted accuracy over ${text}`, x: near ? pad(Math.min(least, limit), Math.max(most, limit)) : pad(least, most),
       y: pad(Math.min(...ends.flat()), Math.max(...ends.flat())), xText: tick, yText: percentTick, xName: text, yName: "predicted accuracy" });
@@ -282,7 +284,7 @@ function pareto() {
   };
   draw(usable[0]);
   section("front", "The front", `${nets.length === 1 ? "One net" : nets.length + " nets"} that no other one beats in accuracy, latency, SRAM and flash together.` +
-    (chosen >= 0 ? " A ring marks the chosen net." : "") + (nets.some((net) => net.deviation) ? " A net's line is two standard deviations of its prediction on both sides." : "") +
+    (chosen >= 0 ? " A ring marks the chosen net." : "") + (lined ? " A net's line is two standard deviations of its prediction on both sides." : "") +
     (nets.some((net) => limits.latency && net.latency > limits.latency) ? " Grey nets are above the limit of latency." : ""),
     el("fieldset", {}, el("legend", {}, "Cost"), usable.map(radio)), place, told, beside);
   if (chosen >= 0) pin(chosen);
