@@ -46,16 +46,22 @@ impl Pickle {
     /// As `torch.save` writes a tensor.
     fn tensor(self, key: &str, size: &[usize]) -> Self {
         let stride: Vec<usize> = (0..size.len()).map(|i| size[i + 1..].iter().product()).collect();
+        self.view(key, 0, size, &stride, b"")
+    }
+
+    /// A tensor that is a part of its storage; `view` is what the storage has behind its length.
+    fn view(self, key: &str, offset: usize, size: &[usize], stride: &[usize], view: &[u8]) -> Self {
         self.code(b"ctorch._utils\n_rebuild_tensor_v2\nq\x07((")
             .text("storage")
             .code(b"ctorch\nFloatStorage\n")
             .text(key)
             .text("cpu")
-            .int(size.iter().product())
+            .int(size.iter().fold(1, |count, &side| count.wrapping_mul(side)))
+            .code(view)
             .code(b"tQ")
-            .int(0)
+            .int(offset)
             .ints(size)
-            .ints(&stride)
+            .ints(stride)
             .code(b"\x89ccollections\nOrderedDict\n)RtR")
     }
 }
@@ -89,6 +95,23 @@ fn pth(pickle: Vec<u8>, storages: &[Vec<f32>]) -> Vec<u8> {
     }
     entries.push(("p/version".into(), b"3\n".to_vec()));
     archive(&entries)
+}
+
+/// The form of before PyTorch 1.6.
+fn five_pickles(object: Pickle, storages: &[Vec<f32>]) -> Vec<u8> {
+    let magic = Pickle::new().code(b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.");
+    let version = Pickle::new().code(b"M\xe9\x03.");
+    let system = Pickle::new().code(b"}q\x00(").text("protocol_version").code(b"M\xe9\x03");
+    let system = system.text("little_endian").code(b"\x88").text("type_sizes").code(b"}q\x01");
+    let system = system.text("short").code(b"K\x02su.");
+    let keys = Pickle::new().code(b"]q\x00(");
+    let keys = (0..storages.len()).fold(keys, |keys, i| keys.text(&i.to_string())).code(b"e.");
+    let mut file = [magic, version, system, object, keys].map(|pickle| pickle.0).concat();
+    for values in storages {
+        file.extend((values.len() as u64).to_le_bytes());
+        file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    file
 }
 
 fn layers() -> Vec<Dense> {
@@ -140,6 +163,66 @@ fn a_predictor_is_read_with_its_weights_in_place() {
     assert!(read_predictor(&pth(pickle.0, &storages), &space()).unwrap() == expected);
 }
 
+#[test]
+fn a_file_from_before_1_6_is_read_as_one_from_after() {
+    let (pickle, storages) = state_dict(&layers());
+    let file = five_pickles(pickle.code(b"."), &storages);
+    assert!(read_predictor(&file, &space()).unwrap() == layers_for(&space(), layers()).unwrap());
+    for length in (1..file.len()).step_by(file.len() / 60).chain([file.len() - 1]) {
+        refusal(&file[..length]);
+    }
+    let changed = |from: &[u8], to: &[u8]| {
+        let at = file.windows(from.len()).position(|window| window == from).unwrap();
+        refusal(&[&file[..at], to, &file[at + from.len()..]].concat())
+    };
+    assert!(changed(b"M\xe9\x03.", b"M\xe8\x03.").contains("its version is not 1001"));
+    assert!(changed(b"little_endian\x88", b"little_endian\x89").contains("not little endian"));
+    assert!(changed(b"]q\x00(", b"}(").contains("appends to what is no list"));
+    let tensor = |view: &[u8]| {
+        let pickle = Pickle::new().code(b"}").text("0.weight").view("0", 0, &[1], &[1], view).code(b"s.");
+        refusal(&five_pickles(pickle, &[vec![1.0]]))
+    };
+    // One None, as PyTorch writes it, is not what is wrong; a part of a storage is.
+    assert!(tensor(b"N").contains("layer 0 has not both"), "{}", tensor(b"N"));
+    assert!(tensor(b"(K\x01t").contains("a storage is a part of another"));
+}
+
+/// Small files that would take memory or time without end.
+#[test]
+fn a_small_file_takes_no_more_than_it_has() {
+    let one = |size: &[usize], stride: &[usize], length: usize, count: usize| {
+        let names = (0..count).map(|i| format!("{i}.weight"));
+        let pickle = Pickle::new().code(b"}(");
+        let pickle = names.fold(pickle, |pickle, name| pickle.text(&name).view("0", 0, size, stride, b""));
+        refusal(&pth(pickle.code(b"u.").0, &[vec![0.5; length]]))
+    };
+    assert!(one(&[8192, 8192], &[0, 0], 1, 40).contains("too short: 1 values, not 67108864"));
+    assert!(one(&[1 << 20], &[1], 1 << 20, 65).contains("no predictor has more than 67108864"));
+    assert!(one(&[usize::MAX >> 40; 4], &[1; 4], 1, 1).contains("it is too large"));
+    assert!(one(&[1; 5], &[1; 5], 1, 1).contains("more than 4 dimensions"));
+    assert!(one(&[1; 2], &[1; 3], 1, 1).contains("does not fit its strides"));
+    // A dict that is remembered is still one, and not copied for each item.
+    let many = Pickle::new().code(b"}q\x01").code(&b"K\x01K\x02s".repeat(200_000)).code(b".");
+    assert!(refusal(&pth(many.0, &[])).contains("what is no tensor"));
+    let endless = Pickle::new().code(&b"N".repeat(1 << 21)).code(b".");
+    assert!(refusal(&pth(endless.0, &[])).contains("more than 1048576 instructions"));
+    // An archive whose directory has one entry thrice.
+    let once = archive(&[("a".into(), vec![0; 200])]);
+    let (entries, end) = once.split_at(once.len() - 22);
+    let directory = &entries[u32::from_le_bytes(*end[16..].first_chunk().unwrap()) as usize..];
+    let mut end = end.to_vec();
+    end[10] = 3;
+    assert!(refusal(&[entries, directory, directory, &end].concat()).contains("its entries overlap"));
+}
+
+#[test]
+fn a_dict_that_is_remembered_gets_its_items_later() {
+    let (inner, storages) = state_dict(&layers());
+    let inner = Pickle(inner.0[2..].to_vec());
+    let pickle = Pickle::new().code(&inner.0).code(b"}").text("state_dict").code(b"h\x01s.");
+    assert!(read_predictor(&pth(pickle.0, &storages), &space()).unwrap() == layers_for(&space(), layers()).unwrap());
+}
+
 /// What `pickle.loads` would run a program for.
 #[test]
 fn a_pickle_that_wants_to_run_something_is_refused() {
@@ -168,9 +251,11 @@ fn a_pickle_that_wants_to_run_something_is_refused() {
         let said = refusal(&pth(Pickle::new().code(code).0, &[]));
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
-    // Nested without end: no stack may overflow.
+    // Nested without end, or in itself: no stack may overflow.
     let deep = Pickle::new().code(b")").code(&[0x85; 100_000]).code(b".");
-    assert!(refusal(&pth(deep.0, &[])).contains("nested more than"));
+    assert!(refusal(&pth(deep.0, &[])).contains("holds no state_dict"));
+    let ring = Pickle::new().code(b"}q\x01").text("state_dict").code(b"h\x01s.");
+    assert!(refusal(&pth(ring.0, &[])).contains("what is no tensor"));
 }
 
 #[test]
@@ -192,7 +277,6 @@ fn what_is_no_predictor_is_refused() {
         let other = ["storage is too short", "its last layer has 128 outputs, not 1"];
         assert!(said.contains(part) || other.iter().any(|other| said.contains(other)), "{part:?} is not in {said}");
     }
-    assert!(refusal(&[0x80, 2, 0x8a, 10, 0x6c]).contains("before 1.6"));
     assert!(refusal(b"hello").contains("no file of torch.save"));
     let file = good();
     for length in (0..file.len()).step_by(file.len() / 60) {
