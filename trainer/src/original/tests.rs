@@ -357,6 +357,43 @@ fn tables_of_several_resolutions_are_one() {
     assert_eq!(crate::table::LatencyTable::load(&path, &space()).unwrap(), table);
 }
 
+/// What writers of YAML may make of a table: PyYAML of any version, editors, people.
+#[test]
+fn a_table_may_be_written_in_many_ways() {
+    let plain = yaml(160, |i| 0.5 + i as f64);
+    let expected = import(&[plain.clone()]).unwrap().table.layers;
+    let flow = |line: &str| line.starts_with('\'');
+    let rewritten = |write: &dyn Fn(&str) -> String| plain.lines().map(|line| write(line) + "\n").collect::<String>();
+    let wrapped = |line: &str| match line.split_once(": {").filter(|_| flow(line)) {
+        Some((key, fields)) => format!("{key}:\n  {{{}", fields.replace(", ", ",\n    ")),
+        None => line.into(),
+    };
+    let long = |line: &str| match line.split_once(": {").filter(|_| flow(line)) {
+        Some((key, fields)) => format!("? {key}\n: {{{}", fields.replace(", ", ",\n  ")),
+        None if !line.starts_with(' ') => format!("? {}\n:", line.trim_end_matches(':')),
+        None => line.into(),
+    };
+    for (i, text) in [
+        rewritten(&wrapped),
+        rewritten(&long),
+        rewritten(&|line| format!("{line}  # runs: {{all}} of them")),
+        format!("\u{feff}{plain}"),
+        plain.replace('\n', "\r\n"),
+        format!("%YAML 1.1\n---\n{plain}...\n"),
+        plain.replace("\n  count: 10", "\n  runs: [1.5, {a: 2},\n    soon]\n  count: 10"),
+        plain.replace("\n  count: 10", "\n  runs:\n  - 1.5\n  -\n    - 2\n  unit: ms\n  count: 10"),
+        plain.replace("mean:", "\"mean\":").replace("count:", "'count':"),
+        plain.replace('\'', "\""),
+        plain.trim_end().into(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(text != plain, "{i}");
+        assert!(import(&[text]).unwrap().table.layers == expected, "{i}");
+    }
+}
+
 #[test]
 fn damaged_tables_are_one_line() {
     let good = yaml(160, |_| 1.0);
@@ -365,8 +402,7 @@ fn damaged_tables_are_one_line() {
         assert!(!said.contains('\n'), "{said}");
         said
     };
-    let hole = good.lines().filter(|line| !line.contains("Conv_2")).collect::<Vec<_>>().join("\n");
-    let hole = hole.replace("\n  count: 10\n  mean: 1\n  count: 10\n  mean: 1", "\n  count: 10\n  mean: 1");
+    let hole = good.replace("Conv_2", "Conv_3");
     assert!(said(hole).contains("there is no Conv_2-input:1x1x1152"), "a hole");
     assert!(said(good.replacen("mean: 1", "mean: nan", 1)).contains("is no time in milliseconds"));
     assert!(said(good.replacen("mean: 1", "mean: -1", 1)).contains("0.yaml: line "));
@@ -374,10 +410,44 @@ fn damaged_tables_are_one_line() {
     assert!(said(good.replacen("mean: 1", "average: 1", 1)).contains("it has no mean"));
     assert!(said(good.replacen("count: 10", "count: 0", 1)).contains("no number of measurements"));
     assert!(said(format!("{good}{good}")).contains("is there twice"));
-    assert!(said("- a\n- b\n".into()).contains("line 1"));
-    assert!(said("  mean: 1\n".into()).contains("line 1: a figure has no layer"));
+    assert!(said("- a\n- b\n".into()).contains("line 1: it is no mapping of layers"));
+    assert!(said("  mean: 1\n".into()).contains("line 1: mean: behind the key is no"));
     assert!(said(String::new()).contains("it is empty"));
     assert!(said("Conv-input:1:\n  mean: 1\n".into()).contains("such as Conv-input:224x224x3-output:112x112x24"));
+    let check = |text: String, part: &str| {
+        let said = said(text);
+        assert!(said.len() < 300 && said.contains(part), "{part:?} is not in {said}");
+    };
+    check("a:\n  mean: 1\nb: {mean: 1\n".into(), "0.yaml: line 3: b: it is no YAML: ");
+    for (fields, part) in [
+        ("{mean: .nan}", "line 1: a: its mean: \".nan\" is no number"),
+        ("{mean: inf}", "its mean, inf, is no time"),
+        ("{mean: -.inf}", "is no number"),
+        ("{mean: 0}", "its mean, 0, is no time"),
+        ("{mean: [1]}", "a list or a mapping is no number"),
+        ("{mean: 1, mean: 2}", "its mean is there twice"),
+        ("{mean: 1, count: 1, count: 2}", "its count is there twice"),
+        ("{mean: 1, [2]: 3}", "a key is no text"),
+        ("{mean: 1, \"\\n\": 3}", "a key is no line"),
+        ("[1, 2]", "a: behind the key is no {mean: …, count: …}"),
+        ("{mean: *x}", "line 1"),
+        ("{mean: &x 1, count: *x}", "it has an alias"),
+    ] {
+        check(format!("a: {fields}\n"), part);
+    }
+    // Each line ten times the one before: 10^30 values.
+    let bomb = (1..30).fold("x0: &x0 [1]\n".to_owned(), |text, i| {
+        text + &format!("x{i}: &x{i} [{}]\n", vec![format!("*x{}", i - 1); 10].join(", "))
+    });
+    check(bomb.clone(), "line 1: x0: behind the key");
+    check(format!("a:\n  {}", bomb.trim_end().replace('\n', "\n  ")), "line 3: a: it has an alias");
+    for deep in ["[", "{a: ", "- ", "? ", "- - ? - "] {
+        check(deep.repeat(100_000), "0.yaml: line 1: ");
+        check(format!("a:\n  b:\n    {}", deep.repeat(100_000)), "0.yaml: line 3: a: it is no YAML: recursion");
+    }
+    check(format!("{}: {{mean: 1}}", "a".repeat(5000)), "line 1: ");
+    check(format!("? {}\n: {{mean: 1}}", "a".repeat(5000)), "line 1: a key is no line of at most 1024 bytes");
+    check(format!("a: {{mean: {}}}", "x".repeat(5000)), "it has more than 1024 bytes");
     for length in (0..good.len()).step_by(good.len() / 40 + 1) {
         let _ = import(&[good[..length].into()]);
     }
