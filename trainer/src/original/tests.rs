@@ -357,6 +357,16 @@ fn tables_of_several_resolutions_are_one() {
     assert_eq!(crate::table::LatencyTable::load(&path, &space()).unwrap(), table);
 }
 
+#[test]
+fn a_board_is_called_as_a_file_can_be() {
+    let texts = [("160.yaml".to_owned(), yaml(160, |_| 1.0))];
+    for name in ["../escaped", "a b/c", "", "..", "a\nb", "a\\b"] {
+        let said = read_table(&texts, &space(), name, "ofa table import").unwrap_err().to_string();
+        assert!(said.contains("the board has a name that no file can have") && !said.contains('\n'), "{said}");
+    }
+    assert!(read_table(&texts, &space(), "Galaxy Note10", "ofa table import").is_ok());
+}
+
 /// What writers of YAML may make of a table: PyYAML of any version, editors, people.
 #[test]
 fn a_table_may_be_written_in_many_ways() {
