@@ -371,7 +371,7 @@ fn a_board_is_called_as_a_file_can_be() {
 #[test]
 fn a_table_may_be_written_in_many_ways() {
     let plain = yaml(160, |i| 0.5 + i as f64);
-    let expected = import(&[plain.clone()]).unwrap().table.layers;
+    let expected = import(std::slice::from_ref(&plain)).unwrap().table.layers;
     let flow = |line: &str| line.starts_with('\'');
     let rewritten = |write: &dyn Fn(&str) -> String| plain.lines().map(|line| write(line) + "\n").collect::<String>();
     let wrapped = |line: &str| match line.split_once(": {").filter(|_| flow(line)) {

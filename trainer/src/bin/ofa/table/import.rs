@@ -11,7 +11,7 @@ use trainer::original::{Imported, read_table};
 
 use crate::search::named_space;
 
-/// A table of the original's has less than a hundredth of it; what is read of it takes some ten times as much.
+/// A table of the original's has less than a hundredth of it; what is read of it takes some eight times as much.
 const MOST_BYTES: u64 = 1 << 26;
 
 /// Read latency tables of the original once-for-all code: YAML, a file for each resolution.
