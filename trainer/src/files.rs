@@ -19,11 +19,13 @@
 //! ```
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::fs::{File, FileType, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -159,6 +161,34 @@ pub fn read(path: &Path, how: &str) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {} (made by: {how})", path.display()))
 }
 
+/// Reads a file, or what comes through a pipe, of at most so many bytes: for files that others wrote.
+///
+/// # Errors
+/// One line that names the file: if it cannot be read, is longer, or is a folder or a device, which may have no end.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    let about = file.metadata().with_context(cannot)?;
+    ensure!(about.is_file() || is_pipe(about.file_type()), "{} is no file and no pipe", path.display());
+    let mut bytes = vec![];
+    if about.len() <= most {
+        file.take(most + 1).read_to_end(&mut bytes).with_context(cannot)?;
+    }
+    let fits = about.len() <= most && bytes.len() as u64 <= most;
+    ensure!(fits, "{} is longer than the {most} bytes that are read", path.display());
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    kind.is_fifo() || kind.is_socket()
+}
+
+#[cfg(not(unix))]
+fn is_pipe(kind: FileType) -> bool {
+    !kind.is_dir()
+}
+
 /// Reads JSON; `how` says which command makes it.
 ///
 /// # Errors
@@ -211,6 +241,7 @@ pub(crate) fn parse_toml<T: DeserializeOwned>(text: &str, origin: &str) -> Resul
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -257,5 +288,30 @@ mod tests {
         );
         drop(one);
         lock(&other, &path).unwrap();
+    }
+
+    #[test]
+    fn what_others_wrote_is_read_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.yaml");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
+        let refusal = |path: &Path| read_at_most(path, 4).unwrap_err().to_string();
+        assert!(refusal(&path).ends_with("table.yaml is longer than the 4 bytes that are read"));
+        assert!(refusal(Path::new("/dev/zero")).ends_with("/dev/zero is no file and no pipe"));
+        assert!(refusal(folder.path()).ends_with("is no file and no pipe"));
+        assert!(refusal(&folder.path().join("nowhere")).starts_with("cannot read "));
+        let pipe = |bytes: &'static [u8]| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            let writing = std::thread::spawn(move || writer.write_all(bytes));
+            let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+            let read = read_at_most(Path::new(&path), 4);
+            writing.join().unwrap().unwrap();
+            read
+        };
+        if Path::new("/proc/self/fd").exists() {
+            assert_eq!(pipe(b"1234").unwrap(), b"1234");
+            assert!(pipe(b"12345").unwrap_err().to_string().contains("longer than the 4 bytes"));
+        }
     }
 }

@@ -25,6 +25,7 @@ mod archive;
 mod features;
 mod pickle;
 mod predictor;
+mod saved;
 mod state;
 mod table;
 #[cfg(test)]

@@ -230,7 +230,8 @@ impl LatencyTable {
     /// As [`LatencyTable::load`].
     pub fn load_for(path: &Path, space: &str, name: &str) -> Result<Self> {
         let table: Self = files::read_json(path, &format!("ofa measure --space {name}"))?;
-        let command = format!("ofa measure --board {} --space {name}", table.provenance.board);
+        let board = table.provenance.board.replace(char::is_control, " ");
+        let command = format!("ofa measure --board {board} --space {name}");
         table.header.expect(path, FORMAT, space, &command)?;
         let Provenance { runtime, .. } = &table.provenance;
         let here = latency_probe::VERSION;
@@ -289,10 +290,7 @@ impl LatencyTable {
     }
 
     fn check(&self) -> Result<()> {
-        let board = &self.provenance.board;
-        // Files are named after it.
-        let is_name = Path::new(board).file_name().is_some_and(|name| name == board.as_str()) && !board.contains('\\');
-        ensure!(is_name, "its board has a name that no file can have: {board:?}");
+        check_board(&self.provenance.board)?;
         for (layers, text, outcome) in self.of_layers().chain(self.of_openings()) {
             layers.iter().try_for_each(Layer::check).with_context(|| format!("no layer: {text}"))?;
             let own = self::text(layers);
@@ -329,6 +327,14 @@ impl LatencyTable {
         }
         Ok(text + "\n}\n")
     }
+}
+
+/// What a table may call its board: files are named after it, and lines of text.
+pub(crate) fn check_board(name: &str) -> Result<()> {
+    let is_name = Path::new(name).file_name().is_some_and(|file| file == name);
+    let is_name = is_name && !name.contains('\\') && !name.contains(char::is_control);
+    ensure!(is_name, "the board has a name that no file can have: {name:?}");
+    Ok(())
 }
 
 /// Each is greater than the one before.
@@ -466,7 +472,12 @@ pub(crate) mod tests {
         };
         let replace = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
         check(two(), &|text| text[..text.len() / 2].into(), "b.json");
-        check(two(), &replace("\"board\": \"b\"", "\"board\": \"../b\""), "its board has a name that no file can have");
+        check(two(), &replace("\"board\": \"b\"", "\"board\": \"../b\""), "the board has a name that no file can have");
+        check(
+            two(),
+            &replace("\"board\": \"b\"", "\"board\": \"b\\nb\""),
+            "the board has a name that no file can have",
+        );
         check(two(), &replace("\"ticks\":8", "\"ticks\":0"), "takes no ticks");
         check(two(), &replace("\"ticks\":8", "\"ticks\":-1"), "layers[0].outcome");
         check(two(), &replace("8 -> 3", "8 -> 9"), "linear 8 -> 9 none is linear 8 -> 3 none to the program");

@@ -260,6 +260,17 @@ fn what_the_original_has_is_read_or_refused() {
     lab.refused("table import bad.yaml --out t.json", &["bad.yaml: line 2", "\"soon\" is no number"]);
     std::fs::write(lab.path("hole.yaml"), "Conv-input:224x224x3-output:112x112x24:\n  mean: 3\n").unwrap();
     lab.refused("table import hole.yaml --out t.json", &["there is no ", "images of 224 pixels"]);
+    std::fs::write(lab.path("latin.yaml"), b"caf\xe9:\n  mean: 3\n").unwrap();
+    lab.refused("table import latin.yaml --out t.json", &["latin.yaml is no text in UTF-8"]);
+    lab.refused("table import hole.yaml --out t.json --board ../escaped", &["no file can have: \"../escaped\""]);
+    // No more than what a table or a predictor may have is read.
+    for (file, most) in [("large.yaml", 1 << 26), ("large.pth", 1 << 30)] {
+        std::fs::File::create(lab.path(file)).unwrap().set_len(most + 1).unwrap();
+    }
+    lab.refused("table import large.yaml --out t.json", &["large.yaml is longer than the 67108864 bytes"]);
+    lab.refused("predictor import large.pth", &["large.pth is longer than the 1073741824 bytes"]);
+    lab.refused("table import /dev/zero --out t.json", &["/dev/zero is no file and no pipe"]);
+    lab.refused("predictor import /dev/zero", &["/dev/zero is no file and no pipe"]);
     assert!(!lab.path("t.json").exists() && !lab.path("predictor-import.onnx").exists());
 }
 

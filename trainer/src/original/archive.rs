@@ -15,7 +15,7 @@ const LOCAL: [u8; 4] = [0x50, 0x4b, 3, 4];
 const LOCAL_BYTES: usize = 30;
 
 /// The bytes of each entry, by name.
-pub(super) struct Archive<'a>(HashMap<String, &'a [u8]>);
+pub(super) struct Archive<'a>(HashMap<&'a str, &'a [u8]>);
 
 impl<'a> Archive<'a> {
     /// Whether this begins as an archive does.
@@ -30,7 +30,7 @@ impl<'a> Archive<'a> {
         let end = file.windows(4).rposition(|window| window == END).context(cut)?;
         let end = part(file, end, END_BYTES).context(cut)?;
         let (count, mut at) = (u16_at(end, 10), u32_at(end, 16));
-        let mut entries = HashMap::new();
+        let (mut entries, mut length) = (HashMap::new(), 0);
         for _ in 0..count {
             let entry = part(file, at, ENTRY_BYTES).filter(|entry| entry.starts_with(&ENTRY)).context(cut)?;
             let [name, extra, comment] = [28, 30, 32].map(|at| u16_at(entry, at));
@@ -42,23 +42,30 @@ impl<'a> Archive<'a> {
             let head = part(file, local, LOCAL_BYTES).filter(|head| head.starts_with(&LOCAL)).context(cut)?;
             let start = local + LOCAL_BYTES + u16_at(head, 26) + u16_at(head, 28);
             let bytes = part(file, start, u32_at(entry, 20)).context(cut)?;
+            // Else a small file may have many entries of many bytes, the same ones.
+            length += bytes.len();
+            ensure!(length <= file.len(), "its entries overlap");
             if crc32fast::hash(bytes) as usize != u32_at(entry, 16) {
                 bail!("its entry {name:?} is damaged");
             }
-            entries.insert(name.to_owned(), bytes);
+            entries.insert(name, bytes);
         }
         Ok(Self(entries))
     }
 
     /// The entry whose name ends so, behind the one folder that there is, and that folder.
-    pub fn ending(&self, end: &str) -> Option<(&str, &'a [u8])> {
-        let (name, bytes) = self.0.iter().find(|(name, _)| name.ends_with(end))?;
-        Some((&name[..name.len() - end.len()], bytes))
+    pub fn ending(&self, end: &str) -> Option<(&'a str, &'a [u8])> {
+        self.0.iter().find_map(|(name, bytes)| Some((name.strip_suffix(end)?, *bytes)))
     }
 
     /// The entry of that name.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.0.get(name).copied()
+    }
+
+    /// The entries of a folder, by their names in it.
+    pub fn within(&self, folder: &str) -> HashMap<&'a str, &'a [u8]> {
+        self.0.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(folder)?, *bytes))).collect()
     }
 }
 

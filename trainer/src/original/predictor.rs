@@ -9,7 +9,8 @@ use super::state::{self, Values};
 use crate::predictor::Dense;
 use crate::space::Space;
 
-/// The layers in a `.pth` file, as our predictor of `space` reads them.
+/// The layers in a `.pth` file, as our predictor of `space` reads them. The file may be of any PyTorch since 0.1.10: a zip
+/// archive, or the pickles that it wrote before 1.6.
 ///
 /// # Errors
 /// One line that says what is wrong with the file or the space. Nothing that the file says is executed.

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::yaml::{self, Figure};
 use crate::files::Header;
 use crate::space::{Resolutions, Space};
-use crate::table::{Entry, FOREIGN_RUNTIME, FORMAT, LatencyTable, Outcome, Provenance};
+use crate::table::{Entry, FOREIGN_RUNTIME, FORMAT, LatencyTable, Outcome, Provenance, check_board};
 
 /// A table, and what became of the files.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,8 +23,9 @@ pub struct Imported {
     pub unused: usize,
 }
 
-/// Reads tables, each with the name that errors call it by. A layer that several have gets the mean of all their
-/// measurements. `board` is what the table calls the device, `command` what makes the table again.
+/// Reads tables, each with the name that errors call it by. A layer that several have, such as the classifier, gets the
+/// mean of all their measurements; the original takes that of each resolution's own table, so a net's latency differs from
+/// the original's where the tables differ. `board` is what the table calls the device, `command` what makes the table again.
 ///
 /// ```
 /// # mod made_up { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/made_up.rs")); }
@@ -47,8 +48,9 @@ pub struct Imported {
 /// ```
 ///
 /// # Errors
-/// One line with file and line at fault, or with the first key that is missing.
+/// One line with file and line at fault, or with the first key that is missing, or if no file can be called as the board.
 pub fn read_table(texts: &[(String, String)], space: &Space, board: &str, command: &str) -> Result<Imported> {
+    check_board(board)?;
     let mut figures: BTreeMap<String, Figure> = BTreeMap::new();
     let mut hash = Sha256::new();
     for (name, text) in texts {

@@ -12,11 +12,14 @@ use trainer::predictor::{self, Predictor, RESOLUTIONS, write_mlp};
 
 use crate::search::named_space;
 
+/// A checkpoint with what its optimiser remembers has less than a hundredth of it.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Read the accuracy predictor of the original once-for-all code. Nothing in the file is executed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ofa predictor import acc_predictor.pth --out predictor.onnx")]
 pub struct Cmd {
-    /// What torch.save wrote, such as acc_predictor.pth.
+    /// What torch.save wrote, since PyTorch 0.1.10, such as acc_predictor.pth.
     file: PathBuf,
     /// A built-in space or a TOML file.
     #[arg(long, default_value = "mobilenetv3")]
@@ -36,7 +39,7 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         let space = named_space(&self.space, self.width)?;
         let path = self.file.display();
-        let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {path}"))?;
+        let bytes = files::read_at_most(&self.file, MOST_BYTES)?;
         let layers = read_predictor(&bytes, &space).with_context(|| path.to_string())?;
         let resolutions = resolutions(&space);
         Predictor::new(&layers, &space)

@@ -6,11 +6,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
+use trainer::files;
 use trainer::original::{Imported, read_table};
 
 use crate::search::named_space;
 
+/// A table of the original's has less than a hundredth of it; what is read of it takes some eight times as much.
+const MOST_BYTES: u64 = 1 << 26;
+
 /// Read latency tables of the original once-for-all code: YAML, a file for each resolution.
+///
+/// A layer that several files have, such as Logits, gets the mean of their times; the original uses each resolution's own.
 #[derive(Args)]
 #[command(
     after_help = concat!(
@@ -43,8 +49,9 @@ impl Cmd {
     pub fn run(self) -> Result<()> {
         let space = named_space(&self.space, self.width)?;
         let text = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok((path.display().to_string(), text))
+            let name = path.display().to_string();
+            let text = String::from_utf8(files::read_at_most(path, MOST_BYTES)?);
+            Ok((name.clone(), text.ok().with_context(|| format!("{name} is no text in UTF-8"))?))
         };
         let texts = self.tables.iter().map(text).collect::<Result<Vec<_>>>()?;
         let names: Vec<_> = texts.iter().map(|(name, _)| name.as_str()).collect();
