@@ -2,16 +2,17 @@
 //!
 //! As NSGA-II (Deb et al. 2002), nets that nothing beats are parents, those in thinly settled parts of the front more
 //! often than others; but all of them are kept, however many they are. Later each is compared with all nets that differ
-//! from it in one choice (Pareto local search, Paquete et al. 2004), and evolution goes on where that changes nothing.
+//! from it in one choice (Pareto local search, Paquete et al. 2004), and evolution goes on where that changes nothing. At
+//! the end the search for the most accurate net goes on from that end of the front.
 
 use anyhow::{Result, ensure};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::evolve::{self, Effort};
 use super::judge::{Candidate, Judge, Seen};
 use super::{LISTABLE, LISTED, Method, Net, Problem};
-use crate::search::evolve::Effort;
 use crate::space::pick;
 
 /// Children of a generation.
@@ -19,6 +20,10 @@ const CHILDREN: usize = 200;
 const MUTATIONS: [f64; 3] = [0.02, 0.05, 0.1];
 /// What the evolution takes of all evaluations; the rest is for the local search.
 const EVOLUTION: f64 = 0.4;
+/// What the search for the most accurate net takes at the end: there the front is the last to be found.
+const ACCURATE: f64 = 0.1;
+/// Nets from which that begins.
+const MOST_ACCURATE: usize = 25;
 /// Nets around which the local search looks at the same time.
 const AROUND: usize = 16;
 /// Ends after so many rounds in a row that add nothing to the front.
@@ -85,7 +90,8 @@ pub fn search_front(problem: &Problem, seed: u64) -> Result<FoundFront> {
     })
 }
 
-fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Result<()> {
+fn evolve(judge: &mut Judge, front: &mut Archive, evaluations: usize, seed: u64) -> Result<()> {
+    let most = evaluations - (ACCURATE * evaluations as f64) as usize;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut first = judge.candidates(judge.coding.ends().into());
     first.extend((0..CHILDREN).map(|_| judge.repair(judge.coding.sample(&mut rng), &mut rng)));
@@ -111,6 +117,11 @@ fn evolve(judge: &mut Judge, front: &mut Archive, most: usize, seed: u64) -> Res
         let grown = front.add(judge, positions.into_iter().flatten());
         fruitless = if grown { 0 } else { fruitless + 1 };
     }
+    let known: Vec<_> = front.most_accurate().into_iter().take(MOST_ACCURATE).collect();
+    let known: Vec<_> = known.into_iter().map(|net| judge.coding.arch(judge.genes(net))).collect();
+    let before = judge.nets.len();
+    evolve::evolve(judge, &known, Effort { evaluations, ..Effort::default() }, seed)?;
+    front.add(judge, before..judge.nets.len());
     Ok(())
 }
 
@@ -164,6 +175,12 @@ impl Archive {
 
     fn unexplored(&self) -> impl Iterator<Item = usize> {
         self.0.iter().filter(|member| !member.explored).map(|member| member.net)
+    }
+
+    fn most_accurate(&self) -> Vec<usize> {
+        let mut members: Vec<&Member> = self.0.iter().collect();
+        members.sort_by(|a, b| a.values[0].total_cmp(&b.values[0]).then(a.net.cmp(&b.net)));
+        members.into_iter().map(|member| member.net).collect()
     }
 
     /// Pairs of parents: each the lonelier of two drawn.
