@@ -92,7 +92,7 @@ impl Bound {
 /// ```
 ///
 /// # Errors
-/// As [`search`].
+/// As [`super::search()`].
 pub fn explain(problem: &Problem, found: &Found, seed: u64) -> Result<Explanation> {
     let Found { best, top, .. } = found;
     let costs = problem.boards[0].0;

@@ -27,9 +27,11 @@ pub enum Quantity {
 ///
 /// ```
 /// use trainer::search::{Limits, Quantity};
+/// use trainer::table::Clock;
 ///
-/// let limits = Limits::parse(["sram=64k", "latency=5ms"], Some("ns"))?;
-/// assert_eq!((limits.sram, limits.get(Quantity::Latency)), (Some(65_536), Some(5_000_000)));
+/// let clock = Clock { unit: "cycles", hz: Some(480e6) };
+/// let limits = Limits::parse(["sram=64k", "latency=5ms"], Some(clock))?;
+/// assert_eq!((limits.sram, limits.get(Quantity::Latency)), (Some(65_536), Some(2_400_000)));
 /// assert!(Limits::parse(["latency=5ms"], None).is_err(), "without a latency table");
 /// # Ok::<(), anyhow::Error>(())
 /// ```
