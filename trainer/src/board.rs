@@ -79,6 +79,17 @@ pub enum Link {
 /// The name of this machine as a board. `host:NAME` is another machine that runs the same program, such as a phone.
 pub const HOST: &str = "host";
 
+/// Whether a board's name is that of a machine that runs the probe as a program.
+///
+/// ```
+/// use trainer::board::is_host;
+///
+/// assert!(is_host("host") && is_host("host:phone") && !is_host("host:") && !is_host("mps2-an386"));
+/// ```
+pub fn is_host(name: &str) -> bool {
+    name == HOST || name.strip_prefix(HOST).is_some_and(|rest| rest.len() > 1 && rest.starts_with(':'))
+}
+
 impl Board {
     /// Whether this host can run it.
     pub fn is_emulated(&self) -> bool {
@@ -90,7 +101,7 @@ impl Board {
     /// # Errors
     /// Lists the boards there are, or says what is wrong with its `board.toml`.
     pub fn load(name: &str) -> Result<Self> {
-        if name == HOST || name.strip_prefix(HOST).is_some_and(|rest| rest.len() > 1 && rest.starts_with(':')) {
+        if is_host(name) {
             return Ok(Self::host(name));
         }
         let names = Self::names()?;

@@ -221,6 +221,7 @@ fn search_from(problem: &Problem, known: &[Arch], seed: u64) -> Result<Found> {
     judge::check(problem)?;
     let mut judge = Judge::new(problem)?;
     let count = judge.coding.count();
+    let known = known.iter().map(|arch| judge.coding.genes(arch)).collect();
     match problem.method {
         Method::Auto if count.is_none_or(|count| count > LISTED) => {
             evolve::evolve(&mut judge, known, Effort::default(), seed)?

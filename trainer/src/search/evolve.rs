@@ -8,8 +8,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::genes::Genes;
 use super::judge::{Candidate, Judge};
-use crate::space::{Arch, pick};
+use crate::space::pick;
 
 const POPULATION: usize = 100;
 const PARENTS: usize = POPULATION / 4;
@@ -60,16 +61,15 @@ enum Phase {
     Climbing,
 }
 
-/// Looks at nets until the effort is spent, first at these; the best is [`Judge::best`].
+/// Looks at nets until the effort is spent, first at these, of which the best are parents; the best of all is [`Judge::best`].
 ///
 /// # Errors
 /// If the predictor fails.
-pub(super) fn evolve(judge: &mut Judge, known: &[Arch], effort: Effort, seed: u64) -> Result<()> {
+pub(super) fn evolve(judge: &mut Judge, known: Vec<Genes>, effort: Effort, seed: u64) -> Result<()> {
     let mut islands: Vec<_> = (0..ISLANDS).map(|island| Island::new(seed, island)).collect();
     let ends = judge.coding.ends();
     let ends = judge.judge(judge.candidates(ends.into()), effort.evaluations)?;
-    let known = judge
-        .judge(judge.candidates(known.iter().map(|arch| judge.coding.genes(arch)).collect()), effort.evaluations)?;
+    let known = judge.judge(judge.candidates(known), effort.evaluations)?;
     let mut ended: Vec<usize> = known.into_iter().flatten().collect();
     ended.sort_by(|&a, &b| judge.order(a, b));
     ended.truncate(PARENTS);

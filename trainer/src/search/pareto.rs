@@ -22,8 +22,6 @@ const MUTATIONS: [f64; 3] = [0.02, 0.05, 0.1];
 const EVOLUTION: f64 = 0.4;
 /// What the search for the most accurate net takes at the end: there the front is the last to be found.
 const ACCURATE: f64 = 0.1;
-/// Nets from which that begins.
-const MOST_ACCURATE: usize = 25;
 /// Nets around which the local search looks at the same time.
 const AROUND: usize = 16;
 /// Ends after so many rounds in a row that add nothing to the front.
@@ -117,10 +115,9 @@ fn evolve(judge: &mut Judge, front: &mut Archive, evaluations: usize, seed: u64)
         let grown = front.add(judge, positions.into_iter().flatten());
         fruitless = if grown { 0 } else { fruitless + 1 };
     }
-    let known: Vec<_> = front.most_accurate().into_iter().take(MOST_ACCURATE).collect();
-    let known: Vec<_> = known.into_iter().map(|net| judge.coding.arch(judge.genes(net))).collect();
+    let known = front.0.iter().map(|member| judge.genes(member.net).clone()).collect();
     let before = judge.nets.len();
-    evolve::evolve(judge, &known, Effort { evaluations, ..Effort::default() }, seed)?;
+    evolve::evolve(judge, known, Effort { evaluations, ..Effort::default() }, seed)?;
     front.add(judge, before..judge.nets.len());
     Ok(())
 }
@@ -175,12 +172,6 @@ impl Archive {
 
     fn unexplored(&self) -> impl Iterator<Item = usize> {
         self.0.iter().filter(|member| !member.explored).map(|member| member.net)
-    }
-
-    fn most_accurate(&self) -> Vec<usize> {
-        let mut members: Vec<&Member> = self.0.iter().collect();
-        members.sort_by(|a, b| a.values[0].total_cmp(&b.values[0]).then(a.net.cmp(&b.net)));
-        members.into_iter().map(|member| member.net).collect()
     }
 
     /// Pairs of parents: each the lonelier of two drawn.

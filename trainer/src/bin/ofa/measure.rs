@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use runtime::Layer;
 use serde_json::json;
-use trainer::board::{Board, HOST};
+use trainer::board::{Board, is_host};
 use trainer::device::describe_link;
 use trainer::estimate::{self, HeldOut, Prior};
 use trainer::files;
@@ -270,7 +270,7 @@ fn summary(table: &LatencyTable, held_out: Option<HeldOut>, transfer: bool, seco
             "a firmware takes {} bytes of flash and {} bytes of SRAM beside its net",
             cost.code_bytes, cost.static_bytes
         ),
-        None if table.provenance.board.split(':').next() == Some(HOST) => {
+        None if is_host(&table.provenance.board) => {
             "what a firmware takes beside its net is left out: this is no firmware".into()
         }
         None => "what a firmware takes beside its net is left out: the runtime cannot run the space's smallest".into(),
